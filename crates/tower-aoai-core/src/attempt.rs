@@ -1,0 +1,140 @@
+//! One send of a call to one endpoint.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::{Outcome, Usage, Verdict};
+
+/// The record of one attempt: written by [`ObserveLayer`](crate::ObserveLayer), read by every layer above it.
+///
+/// A layer that cares takes its own handle from the [`CallContext`](crate::CallContext) before it hands the request
+/// down ([`CallContext::attempt`](crate::CallContext::attempt)), and reads it when the response's head, its end, or
+/// its own drop comes by. Guards must be dropped *after* the inner future or body: declare them behind it.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct State {
+    progress: Progress,
+    usage: Option<Usage>,
+    model: Option<Arc<str>>,
+    service_tier: Option<Arc<str>>,
+    deployment: Option<Arc<str>>,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// When the transport was first polled. An attempt without it was never sent and costs nothing.
+    pub sent: Option<Instant>,
+    /// When the head of the response came.
+    pub first_byte: Option<Instant>,
+    /// When the first content was handed on: from here on nothing may be tried again.
+    pub first_content: Option<Instant>,
+    /// How many streamed events carried content.
+    pub content_events: u64,
+    /// When the outcome was known.
+    pub ended: Option<Instant>,
+    /// What the result means; `None` while it is open.
+    pub verdict: Option<Verdict>,
+}
+
+impl Attempt {
+    /// An attempt that has not been sent.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.state.lock().progress
+    }
+
+    /// Whether the transport was polled.
+    #[must_use]
+    pub fn is_sent(&self) -> bool {
+        self.state.lock().progress.sent.is_some()
+    }
+
+    /// What the result means; `None` while it is open, or when no [`ObserveLayer`](crate::ObserveLayer) stands below.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.state.lock().progress.verdict
+    }
+
+    /// What the server said it used, once it said so.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.state.lock().usage
+    }
+
+    /// The model that the answer names: what was served, and is billed.
+    #[must_use]
+    pub fn model(&self) -> Option<Arc<str>> {
+        self.state.lock().model.clone()
+    }
+
+    /// The service tier that the answer names (`default`, `flex`, `priority`, …).
+    #[must_use]
+    pub fn service_tier(&self) -> Option<Arc<str>> {
+        self.state.lock().service_tier.clone()
+    }
+
+    /// The deployment that the header `x-ms-deployment-name` names.
+    #[must_use]
+    pub fn deployment(&self) -> Option<Arc<str>> {
+        self.state.lock().deployment.clone()
+    }
+
+    /// Stamps the send; later stamps change nothing.
+    pub fn mark_sent(&self, now: Instant) {
+        self.state.lock().progress.sent.get_or_insert(now);
+    }
+
+    pub(crate) fn mark_first_byte(&self, now: Instant, deployment: Option<&str>) {
+        let mut state = self.state.lock();
+        state.progress.first_byte.get_or_insert(now);
+        state.deployment = deployment.map(Arc::from);
+    }
+
+    pub(crate) fn mark_content(&self, now: Instant, events: u64) {
+        let mut state = self.state.lock();
+        state.progress.first_content.get_or_insert(now);
+        state.progress.content_events += events;
+    }
+
+    pub(crate) fn note_usage(&self, usage: Usage) {
+        self.state.lock().usage = Some(usage);
+    }
+
+    pub(crate) fn note_model(&self, model: &str) {
+        self.state.lock().model = Some(Arc::from(model));
+    }
+
+    pub(crate) fn note_service_tier(&self, tier: &str) {
+        self.state.lock().service_tier = Some(Arc::from(tier));
+    }
+
+    /// Ends the attempt; the first verdict stands.
+    pub(crate) fn end(&self, now: Instant, verdict: Verdict) {
+        let mut state = self.state.lock();
+        if state.progress.verdict.is_none() {
+            state.progress.verdict = Some(verdict);
+            state.progress.ended = Some(now);
+        }
+    }
+
+    /// Ends a sent attempt whose caller went away; one that has ended keeps its verdict.
+    pub(crate) fn cancel(&self, now: Instant) {
+        if self.is_sent() {
+            self.end(now, Outcome::Cancelled.into());
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What travels with a call.
+
+use std::sync::Arc;
+
+use http::{Extensions, Request};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::{Attempt, Call, Served};
+
+/// What travels with a call: an extension of its request.
+///
+/// What goes *down* is a plain value in here (the deadline, a leg's start-by, the attempt under way), so that what a
+/// layer sets is seen below it and nowhere else, also when a request is cloned. What comes *up* is written into a
+/// record that all clones share ([`attempts`](Self::attempts), [`served`](Self::served)).
+///
+/// [`PrepareLayer`](crate::PrepareLayer) makes it at the door; a layer that finds none makes one from the request's
+/// head alone ([`CallContext::of`]).
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    record: Arc<Record>,
+    now: Instant,
+    deadline: Option<Instant>,
+    start_by: Option<Instant>,
+    attempt: Option<Arc<Attempt>>,
+    spill_cost: Option<u64>,
+    retries_owned: bool,
+    usage_added: bool,
+}
+
+#[derive(Debug)]
+struct Record {
+    call: Call,
+    started: Instant,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    attempts: Vec<Arc<Attempt>>,
+    forgotten: usize,
+    served: Served,
+}
+
+/// The attempts that a call's record keeps; of more, the oldest are only counted.
+const ATTEMPTS_KEPT: usize = 64;
+
+impl CallContext {
+    /// The context of a call that starts now.
+    #[must_use]
+    pub fn new(call: Call, now: Instant) -> Self {
+        Self {
+            record: Arc::new(Record {
+                call,
+                started: now,
+                log: Mutex::default(),
+            }),
+            now,
+            deadline: None,
+            start_by: None,
+            attempt: None,
+            spill_cost: None,
+            retries_owned: false,
+            usage_added: false,
+        }
+    }
+
+    /// The request's context; made from its head, and put there, if it has none.
+    pub fn of<B>(request: &mut Request<B>) -> &mut Self {
+        if request.extensions().get::<Self>().is_none() {
+            let call = Call::from_head(request.uri(), request.headers());
+            let context = Self::new(call, Instant::now());
+            request.extensions_mut().insert(context);
+        }
+        Self::in_extensions(request.extensions_mut())
+    }
+
+    fn in_extensions(extensions: &mut Extensions) -> &mut Self {
+        extensions.get_or_insert_with(|| Self::new(Call::default(), Instant::now()))
+    }
+
+    /// What the request asks for.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        &self.record.call
+    }
+
+    /// The same context for a call that is better known now; its record starts anew.
+    #[must_use]
+    pub fn with_call(mut self, call: Call) -> Self {
+        let started = self.record.started;
+        self.record = Arc::new(Record {
+            call,
+            started,
+            log: Mutex::default(),
+        });
+        self
+    }
+
+    /// When the call came through the door.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.record.started
+    }
+
+    /// The clock as it was last read for this call: by the door, by a layer that waited, or for this attempt.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Passes a newer reading of the clock down.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// The instant by which the caller wants the whole answer.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Sets the deadline, unless an earlier one is set already.
+    pub fn tighten_deadline(&mut self, at: Instant) {
+        self.deadline = Some(self.deadline.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// The latest useful start here: a layer that waits refuses at or before it, with nothing sent.
+    #[must_use]
+    pub fn start_by(&self) -> Option<Instant> {
+        self.start_by
+    }
+
+    /// Sets, or lifts, the start-by for what lies below.
+    pub fn set_start_by(&mut self, at: Option<Instant>) {
+        self.start_by = at;
+    }
+
+    /// The earlier of deadline and start-by.
+    #[must_use]
+    pub fn latest_start(&self) -> Option<Instant> {
+        match (self.deadline, self.start_by) {
+            (Some(deadline), Some(start_by)) => Some(deadline.min(start_by)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// What serving the call elsewhere would cost, in nano-dollars: the cheapest waiters are shed first.
+    #[must_use]
+    pub fn spill_cost(&self) -> Option<u64> {
+        self.spill_cost
+    }
+
+    /// Sets what serving the call elsewhere would cost, in nano-dollars.
+    pub fn set_spill_cost(&mut self, nano_dollars: Option<u64>) {
+        self.spill_cost = nano_dollars;
+    }
+
+    /// Whether a layer above already owns the call's retries: there is one owner in a leg.
+    #[must_use]
+    pub fn retries_owned(&self) -> bool {
+        self.retries_owned
+    }
+
+    /// Says who owns the retries below: `true` by a retry layer, `false` by a fallback for each leg.
+    pub fn set_retries_owned(&mut self, owned: bool) {
+        self.retries_owned = owned;
+    }
+
+    /// Whether `include_usage` was added for the caller, so that its extra event has to be taken out again.
+    #[must_use]
+    pub fn usage_added(&self) -> bool {
+        self.usage_added
+    }
+
+    pub(crate) fn set_usage_added(&mut self, added: bool) {
+        self.usage_added = added;
+    }
+
+    /// The attempt under way: the current one while it has not been sent, a fresh one after that.
+    ///
+    /// A layer that decides or reserves for an attempt takes it here before handing the request down.
+    pub fn attempt(&mut self) -> Arc<Attempt> {
+        match &self.attempt {
+            Some(attempt) if !attempt.is_sent() => Arc::clone(attempt),
+            _ => self.begin_attempt(),
+        }
+    }
+
+    /// A fresh attempt, whatever became of the one before.
+    pub fn begin_attempt(&mut self) -> Arc<Attempt> {
+        let attempt = Arc::new(Attempt::new());
+        let mut log = self.record.log.lock();
+        if let Some(last) = log.attempts.last_mut().filter(|last| !last.is_sent()) {
+            last.clone_from(&attempt);
+        } else {
+            if log.attempts.len() == ATTEMPTS_KEPT {
+                log.attempts.remove(0);
+                log.forgotten += 1;
+            }
+            log.attempts.push(Arc::clone(&attempt));
+        }
+        drop(log);
+        self.attempt = Some(Arc::clone(&attempt));
+        attempt
+    }
+
+    /// The attempts of the whole call so far, oldest first: those that were sent. At most the last 64.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Arc<Attempt>> {
+        let log = self.record.log.lock();
+        log.attempts
+            .iter()
+            .filter(|attempt| attempt.is_sent())
+            .cloned()
+            .collect()
+    }
+
+    /// How many attempts of the whole call were sent.
+    #[must_use]
+    pub fn attempt_count(&self) -> usize {
+        let log = self.record.log.lock();
+        log.forgotten
+            + log
+                .attempts
+                .iter()
+                .filter(|attempt| attempt.is_sent())
+                .count()
+    }
+
+    /// Who served the call, as far as the layers have said.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        self.record.log.lock().served.clone()
+    }
+
+    /// Says something of who served the call.
+    pub fn note_served(&self, note: impl FnOnce(&mut Served)) {
+        note(&mut self.record.log.lock().served);
+    }
+}
