@@ -63,6 +63,12 @@ impl Attempt {
         self.state.lock().progress.sent.is_some()
     }
 
+    /// Whether content was handed on: from here on nothing may be tried again.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.state.lock().progress.first_content.is_some()
+    }
+
     /// What the result means; `None` while it is open, or when no [`ObserveLayer`](crate::ObserveLayer) stands below.
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {

@@ -25,6 +25,7 @@ pub struct CallContext {
     attempt: Option<Arc<Attempt>>,
     spill_cost: Option<u64>,
     retries_owned: bool,
+    attempts_left: Option<u32>,
     usage_added: bool,
 }
 
@@ -40,6 +41,7 @@ struct Log {
     attempts: Vec<Arc<Attempt>>,
     forgotten: usize,
     served: Served,
+    retry_at: Option<Instant>,
 }
 
 /// The attempts that a call's record keeps; of more, the oldest are only counted.
@@ -61,6 +63,7 @@ impl CallContext {
             attempt: None,
             spill_cost: None,
             retries_owned: false,
+            attempts_left: None,
             usage_added: false,
         }
     }
@@ -167,6 +170,17 @@ impl CallContext {
         self.retries_owned = owned;
     }
 
+    /// How many more attempts the owner of the retries allows after this one, if there is an owner.
+    #[must_use]
+    pub fn attempts_left(&self) -> Option<u32> {
+        self.attempts_left
+    }
+
+    /// Says how many more attempts are allowed after this one.
+    pub fn set_attempts_left(&mut self, left: Option<u32>) {
+        self.attempts_left = left;
+    }
+
     /// Whether `include_usage` was added for the caller, so that its extra event has to be taken out again.
     #[must_use]
     pub fn usage_added(&self) -> bool {
@@ -191,6 +205,7 @@ impl CallContext {
     pub fn begin_attempt(&mut self) -> Arc<Attempt> {
         let attempt = Arc::new(Attempt::new());
         let mut log = self.record.log.lock();
+        log.retry_at = None;
         if let Some(last) = log.attempts.last_mut().filter(|last| !last.is_sent()) {
             last.clone_from(&attempt);
         } else {
@@ -226,6 +241,18 @@ impl CallContext {
                 .iter()
                 .filter(|attempt| attempt.is_sent())
                 .count()
+    }
+
+    /// From when on the call may be tried again, as a layer below knows better than the answer: a balancer with another
+    /// endpoint says "now". Forgotten when the next attempt begins.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.record.log.lock().retry_at
+    }
+
+    /// Says from when on the call may be tried again.
+    pub fn note_retry_at(&self, at: Instant) {
+        self.record.log.lock().retry_at = Some(at);
     }
 
     /// Who served the call, as far as the layers have said.

@@ -134,7 +134,7 @@ mod tests {
         let boxed: BoxError = Box::new(ours);
         let reboxed: BoxError = Error::flatten(boxed).into();
         let flat = Error::flatten(reboxed);
-        assert_eq!(flat.rejected().map(|r| r.by()), Some("token bucket"));
+        assert_eq!(flat.rejected().map(Rejected::by), Some("token bucket"));
     }
 
     #[test]

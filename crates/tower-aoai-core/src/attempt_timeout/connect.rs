@@ -1,0 +1,98 @@
+//! The time to connect.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use pin_project::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{BoxError, Error, Timeout};
+
+/// Limits the time that a *connector* takes: any service that makes connections, such as hyper-util's.
+///
+/// It goes around the connector, not around an HTTP service: a request that waits for its answer has long been
+/// connected. Unlike `tower::timeout` it polls the connection first and says [`Timeout::Connect`].
+#[derive(Debug, Clone, Copy)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct ConnectTimeoutLayer {
+    limit: Duration,
+}
+
+/// The service of a [`ConnectTimeoutLayer`].
+#[derive(Debug, Clone)]
+pub struct ConnectTimeout<S> {
+    inner: S,
+    limit: Duration,
+}
+
+/// The future of a [`ConnectTimeout`].
+#[pin_project]
+#[derive(Debug)]
+pub struct ConnectFuture<F> {
+    #[pin]
+    inner: F,
+    #[pin]
+    timer: Sleep,
+}
+
+impl ConnectTimeoutLayer {
+    /// A connection is made within `limit` or fails.
+    pub const fn new(limit: Duration) -> Self {
+        Self { limit }
+    }
+}
+
+impl<S> Layer<S> for ConnectTimeoutLayer {
+    type Service = ConnectTimeout<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ConnectTimeout {
+            inner,
+            limit: self.limit,
+        }
+    }
+}
+
+impl<S, T> Service<T> for ConnectTimeout<S>
+where
+    S: Service<T>,
+    S::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = Error;
+    type Future = ConnectFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Error::flatten)
+    }
+
+    fn call(&mut self, target: T) -> Self::Future {
+        ConnectFuture {
+            inner: self.inner.call(target),
+            timer: sleep(self.limit),
+        }
+    }
+}
+
+impl<F, T, E> Future for ConnectFuture<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(result) = this.inner.poll(cx) {
+            return Poll::Ready(result.map_err(Error::flatten));
+        }
+        ready!(this.timer.poll(cx));
+        Poll::Ready(Err(Timeout::Connect.into()))
+    }
+}

@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use tower_layer::Layer;
+
+use super::{AttemptTimeout, limits::Limits};
+
+/// Limits the time of each attempt; see the [module](crate::attempt_timeout).
+///
+/// Without a limit set it changes nothing, and costs nothing.
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct AttemptTimeoutLayer {
+    limits: Limits,
+}
+
+impl AttemptTimeoutLayer {
+    /// No limit at all, to begin with.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// No limit at all: for a stack whose type must not change.
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// From the send to the head of the response.
+    pub fn first_byte(mut self, limit: Duration) -> Self {
+        self.limits.first_byte = Some(limit);
+        self
+    }
+
+    /// From the send to the first content of a streamed answer (`text/event-stream`); other answers have none.
+    ///
+    /// What is content is known from [`ObserveLayer`](crate::ObserveLayer) above; without it, the first frame is.
+    pub fn first_token(mut self, limit: Duration) -> Self {
+        self.limits.first_token = Some(limit);
+        self
+    }
+
+    /// From the head to the first frame of the body, and from one frame to the next.
+    pub fn idle(mut self, limit: Duration) -> Self {
+        self.limits.idle = Some(limit);
+        self
+    }
+
+    /// From the send to the last byte.
+    pub fn total(mut self, limit: Duration) -> Self {
+        self.limits.total = Some(limit);
+        self
+    }
+}
+
+impl<S> Layer<S> for AttemptTimeoutLayer {
+    type Service = AttemptTimeout<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AttemptTimeout::new(inner, self.limits)
+    }
+}

@@ -1,0 +1,263 @@
+//! How many retries a service may add to its load.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// A share of the successes of the last minute, and a floor: what may be spent on retries.
+///
+/// In any 60 seconds at most `floor + share * successes` retries are granted, exactly, also when many tasks ask at
+/// once. When nothing succeeds any more only the floor is left, so that retries cannot keep an outage alive. Clones
+/// share the budget.
+///
+/// tower's `TpsBudget` counts the same things, but rounds the share to a whole number of calls a retry and may be
+/// overdrawn by as many threads as ask at once.
+#[derive(Debug, Clone)]
+pub struct RetryBudget {
+    share: f64,
+    floor: u64,
+    window: Arc<Mutex<Window>>,
+}
+
+/// A retry that the budget has granted: given back when dropped, unless it was [spent](Self::spend).
+#[derive(Debug)]
+#[must_use = "a grant that is dropped goes back to the budget"]
+pub struct RetryGrant {
+    window: Option<Arc<Mutex<Window>>>,
+    second: u64,
+}
+
+/// One slot more than the window has seconds, so that the slots always cover all of it.
+const SLOTS: usize = 61;
+
+#[derive(Debug)]
+struct Window {
+    anchor: Instant,
+    latest: u64,
+    slots: [Slot; SLOTS],
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Slot {
+    second: u64,
+    successes: u64,
+    retries: u64,
+}
+
+impl RetryBudget {
+    /// A budget of `share` (0.2: one retry for five successes; not below 0) and `floor` retries a minute.
+    #[must_use]
+    pub fn new(share: f64, floor: u32) -> Self {
+        let window = Window {
+            anchor: Instant::now(),
+            latest: 0,
+            slots: [Slot::default(); SLOTS],
+        };
+        Self {
+            share: if share.is_finite() {
+                share.max(0.0)
+            } else {
+                0.0
+            },
+            floor: u64::from(floor),
+            window: Arc::new(Mutex::new(window)),
+        }
+    }
+
+    /// Says that a call succeeded.
+    pub fn deposit(&self, now: Instant) {
+        self.window.lock().slot(now).successes += 1;
+    }
+
+    /// Takes one retry, if there is one left.
+    #[must_use = "a grant that is dropped goes back to the budget"]
+    pub fn withdraw(&self, now: Instant) -> Option<RetryGrant> {
+        let mut window = self.window.lock();
+        let second = window.slot(now).second;
+        (window.retries() < self.allowance(window.successes())).then(|| {
+            window.slot(now).retries += 1;
+            RetryGrant {
+                window: Some(Arc::clone(&self.window)),
+                second,
+            }
+        })
+    }
+
+    /// How many retries are left now.
+    #[must_use]
+    pub fn balance(&self, now: Instant) -> u64 {
+        let mut window = self.window.lock();
+        window.slot(now);
+        self.allowance(window.successes())
+            .saturating_sub(window.retries())
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
+    fn allowance(&self, successes: u64) -> u64 {
+        self.floor
+            .saturating_add((self.share * successes as f64) as u64)
+    }
+}
+
+impl Default for RetryBudget {
+    /// A fifth of the successes, and 60 retries a minute.
+    fn default() -> Self {
+        Self::new(0.2, 60)
+    }
+}
+
+impl RetryGrant {
+    /// The retry is sent: it counts for the next minute.
+    pub fn spend(mut self) {
+        self.window = None;
+    }
+}
+
+impl Drop for RetryGrant {
+    fn drop(&mut self) {
+        if let Some(window) = self.window.take() {
+            window.lock().give_back(self.second);
+        }
+    }
+}
+
+impl Window {
+    /// The slot of `now`; a clock that went back stays in the latest one.
+    fn slot(&mut self, now: Instant) -> &mut Slot {
+        let second = now
+            .saturating_duration_since(self.anchor)
+            .as_secs()
+            .max(self.latest);
+        self.latest = second;
+        let slot = &mut self.slots[index(second)];
+        if slot.second != second {
+            *slot = Slot {
+                second,
+                ..Slot::default()
+            };
+        }
+        slot
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Slot> {
+        let oldest = self.latest.saturating_sub(SLOTS as u64 - 1);
+        self.slots.iter().filter(move |slot| slot.second >= oldest)
+    }
+
+    fn successes(&self) -> u64 {
+        self.live().map(|slot| slot.successes).sum()
+    }
+
+    fn retries(&self) -> u64 {
+        self.live().map(|slot| slot.retries).sum()
+    }
+
+    fn give_back(&mut self, second: u64) {
+        let slot = &mut self.slots[index(second)];
+        if slot.second == second {
+            slot.retries = slot.retries.saturating_sub(1);
+        }
+    }
+}
+
+fn index(second: u64) -> usize {
+    usize::try_from(second % SLOTS as u64).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn after(start: Instant, seconds: f64) -> Instant {
+        start + Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn a_dropped_grant_goes_back_and_a_spent_one_does_not() {
+        let budget = RetryBudget::new(0.0, 1);
+        let now = Instant::now();
+        drop(budget.withdraw(now));
+        let grant = budget.withdraw(now).expect("the first was given back");
+        assert!(budget.withdraw(now).is_none());
+        grant.spend();
+        assert!(budget.withdraw(after(now, 59.0)).is_none());
+        assert!(budget.withdraw(after(now, 62.0)).is_some());
+    }
+
+    #[test]
+    fn shares_are_exact() {
+        for (share, successes, retries) in [(0.3, 10, 3), (0.6, 10, 6), (0.9, 10, 9), (0.1, 9, 0)] {
+            let budget = RetryBudget::new(share, 0);
+            let now = Instant::now();
+            for _ in 0..successes {
+                budget.deposit(now);
+            }
+            assert_eq!(budget.balance(now), retries, "{share}");
+        }
+    }
+
+    #[test]
+    fn r9_the_budget_is_never_overdrawn_under_contention() {
+        let budget = RetryBudget::new(0.5, 100);
+        let now = Instant::now();
+        for _ in 0..1000 {
+            budget.deposit(now);
+        }
+        let granted: u64 = thread::scope(|scope| {
+            let tasks: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..500)
+                            .filter(|_| budget.withdraw(now).map(RetryGrant::spend).is_some())
+                            .count() as u64
+                    })
+                })
+                .collect();
+            tasks
+                .into_iter()
+                .map(|task| task.join().expect("no panic"))
+                .sum()
+        });
+        assert_eq!(granted, 600);
+    }
+
+    proptest! {
+        /// In any window of 60 s the retries granted stay within the floor and the share of what succeeded in it or
+        /// just before it, whatever happens in which order.
+        #[test]
+        fn r7_retries_of_any_minute_stay_within_the_budget(
+            steps in prop::collection::vec((0.0f64..20.0, any::<bool>()), 1..400),
+            share in 0.0f64..1.0,
+            floor in 0u32..20,
+        ) {
+            let start = Instant::now();
+            let budget = RetryBudget::new(share, floor);
+            let (mut clock, mut successes, mut retries) = (0.0, Vec::new(), Vec::new());
+            for (gap, success) in steps {
+                clock += gap;
+                if success {
+                    budget.deposit(after(start, clock));
+                    successes.push(clock);
+                } else if let Some(grant) = budget.withdraw(after(start, clock)) {
+                    grant.spend();
+                    retries.push(clock);
+                }
+            }
+            for end in &retries {
+                let window = 60.0;
+                let granted = retries.iter().filter(|at| **at > end - window && *at <= end).count();
+                let earned = successes.iter().filter(|at| **at > end - window - 2.0 && *at <= end).count();
+                prop_assert!(granted as f64 <= f64::from(floor) + share * earned as f64 + 1e-9);
+            }
+        }
+    }
+}
