@@ -104,6 +104,17 @@ impl Attempt {
         self.state.lock().progress.sent.get_or_insert(now);
     }
 
+    /// What a layer judged by the head alone, where no [`ObserveLayer`](crate::ObserveLayer) below saw the attempt;
+    /// changes nothing where one did.
+    pub fn judge_unobserved(&self, now: Instant, verdict: Verdict) {
+        let mut state = self.state.lock();
+        if state.progress.sent.is_none() {
+            state.progress.sent = Some(now);
+            state.progress.ended = Some(now);
+            state.progress.verdict = Some(verdict);
+        }
+    }
+
     pub(crate) fn mark_first_byte(&self, now: Instant, deployment: Option<&str>) {
         let mut state = self.state.lock();
         state.progress.first_byte.get_or_insert(now);

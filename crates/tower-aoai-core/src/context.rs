@@ -220,6 +220,12 @@ impl CallContext {
         attempt
     }
 
+    /// The attempt that was begun last, sent or not.
+    #[must_use]
+    pub fn last_attempt(&self) -> Option<Arc<Attempt>> {
+        self.record.log.lock().attempts.last().cloned()
+    }
+
     /// The attempts of the whole call so far, oldest first: those that were sent. At most the last 64.
     #[must_use]
     pub fn attempts(&self) -> Vec<Arc<Attempt>> {

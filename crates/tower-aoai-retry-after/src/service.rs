@@ -1,0 +1,59 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_aoai_core::{BoxError, CallContext, Error, Replay};
+use tower_service::Service;
+
+use crate::{ResponseFuture, RetryPolicy, layer::Shared};
+
+/// The service of a [`RetryAfterLayer`](crate::RetryAfterLayer).
+#[derive(Debug, Clone)]
+pub struct RetryAfter<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> RetryAfter<S> {
+    pub(crate) const fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+impl<S, B, ResB> Service<Request<B>> for RetryAfter<S>
+where
+    S: Service<Request<B>, Response = Response<ResB>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Replay,
+    ResB: Body,
+{
+    type Response = Response<ResB>;
+    type Error = Error;
+    type Future = ResponseFuture<S, B, ResB>;
+
+    /// Always ready: each attempt waits for the inner service itself, and holds nothing of it before.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The last answer of the server, whatever its status, or the last error.
+    ///
+    /// Dropping the future drops the attempt under way, or the wait; nothing is tried after that.
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let own_policy = request.extensions().get::<RetryPolicy>().cloned();
+        let context = CallContext::of(&mut request);
+        let passes_through = self.shared.is_off || context.retries_owned();
+        let context = context.clone();
+        ResponseFuture::new(
+            self.inner.clone(),
+            request,
+            context,
+            Arc::clone(&self.shared),
+            own_policy,
+            passes_through,
+        )
+    }
+}
