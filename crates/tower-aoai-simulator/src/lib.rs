@@ -1,1 +1,112 @@
-//! placeholder
+//! Azure OpenAI's throttling without Azure OpenAI.
+//!
+//! Nobody can make the real service throttle on demand, and a test that waits for a real minute
+//! to pass is not run often. This crate is the service's behaviour in a box:
+//!
+//! - [`quota`]: the models of its quotas as pure state machines over `now`, for benchmarks;
+//! - [`Simulator`]: a tower `Service` over them in this process, which answers chat completions
+//!   (streamed or not), legacy completions, embeddings and responses with the headers, error
+//!   bodies and events of the real one, exact to the nanosecond under tokio's paused time;
+//! - [`Script`]: answers dictated one by one, down to a stream that breaks in the middle;
+//! - [`Served`]: the journal of what it served, with what callers dropped.
+//!
+//! It shares no code with the crates it is used to test: a reader of requests that both had would
+//! hide the reader's mistakes.
+//!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use http_body_util::{BodyExt, Full};
+//! use tower::ServiceExt;
+//! use tower_aoai_simulator::{Deployment, Scripted, Simulator};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let simulator = Simulator::builder()
+//!     .deployment(Deployment::standard("gpt-4o").tokens_per_minute(30_000))
+//!     .build();
+//! simulator.script("gpt-4o").then(Scripted::rate_limited(Duration::from_secs(2)));
+//!
+//! let ask = || {
+//!     http::Request::post("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21")
+//!         .body(Full::<Bytes>::from(
+//!             r#"{"messages":[{"role":"user","content":"Hello"}],"max_tokens":10}"#,
+//!         ))
+//! };
+//! let refused = simulator.clone().oneshot(ask()?).await?;
+//! assert_eq!(refused.status(), 429);
+//! assert_eq!(refused.headers()["retry-after-ms"], "2000");
+//!
+//! let answered = simulator.clone().oneshot(ask()?).await?;
+//! assert_eq!(answered.status(), 200);
+//! // Two tokens of prompt, by its characters, and ten of output were debited.
+//! assert_eq!(answered.headers()["x-ratelimit-remaining-tokens"], "29988");
+//! let body = answered.into_body().collect().await?.to_bytes();
+//! let body: serde_json::Value = serde_json::from_slice(&body)?;
+//! assert_eq!(body["usage"]["completion_tokens"], 10);
+//! assert_eq!(body["choices"][0]["finish_reason"], "length");
+//!
+//! assert_eq!(simulator.journal().len(), 2);
+//! # Ok(()) }
+//! ```
+//!
+//! # Time
+//!
+//! All time is `tokio::time`, so under `#[tokio::test(start_paused = true)]` everything happens
+//! at exact instants and nothing waits. A request is admitted or refused at the instant it has
+//! arrived with its whole body; nothing happens before its future is first polled.
+//!
+//! # Dictating sizes
+//!
+//! Benchmarks replay traces without writing prompts: the request headers
+//! [`x-simulator-prompt-tokens`](PROMPT_TOKENS_HEADER),
+//! [`x-simulator-cached-tokens`](CACHED_TOKENS_HEADER) and
+//! [`x-simulator-completion-tokens`](COMPLETION_TOKENS_HEADER) say how large a request is taken
+//! to be and how long its answer would be if nothing limited it.
+//!
+//! # What is modelled, and what is not
+//!
+//! Facts come from Azure's documentation and from captured traffic; where the two leave a gap,
+//! the item concerned says what was assumed. Not modelled: tools that are called, images beyond a
+//! flat count, audio, files, batches, and spillover between deployments.
+
+mod answer;
+mod body;
+mod builder;
+mod deployment;
+mod draw;
+mod estimate;
+mod fault;
+mod future;
+mod journal;
+mod latency;
+mod models;
+pub mod quota;
+mod request;
+mod script;
+mod serve;
+mod simulator;
+mod state;
+mod ticket;
+
+pub use self::{
+    body::SimulatedBody,
+    builder::SimulatorBuilder,
+    deployment::{Deployment, HeaderStyle, RetryHints, Wording},
+    estimate::{Estimate, FourCharacters, TokenCounter},
+    fault::ConnectionFault,
+    future::SimulatedFuture,
+    journal::{Ending, Served},
+    latency::{CompletionLength, Latency},
+    request::Operation,
+    script::Scripted,
+    simulator::{Script, Simulator},
+};
+
+/// Request header: how many tokens the prompt is taken to have, in place of a count.
+pub const PROMPT_TOKENS_HEADER: &str = "x-simulator-prompt-tokens";
+
+/// Request header: how many of the prompt's tokens are taken to be cached; none by default.
+pub const CACHED_TOKENS_HEADER: &str = "x-simulator-cached-tokens";
+
+/// Request header: how many tokens each choice of the answer would have if nothing limited it.
+pub const COMPLETION_TOKENS_HEADER: &str = "x-simulator-completion-tokens";

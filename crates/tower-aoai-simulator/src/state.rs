@@ -1,0 +1,93 @@
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::{
+    CompletionLength, Latency, TokenCounter,
+    deployment::{Deployment, Quota},
+    draw::Draws,
+    journal::{Journal, Served},
+    script::Scene,
+    ticket::Settlement,
+};
+
+/// What all clones of a simulator share. Nothing is awaited while the lock is held.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) state: Mutex<State>,
+}
+
+/// What does not change.
+pub(crate) struct Config {
+    pub(crate) seed: u64,
+    pub(crate) keys: Vec<String>,
+    pub(crate) deployments: Vec<Deployment>,
+    pub(crate) names: HashMap<Arc<str>, usize>,
+    pub(crate) latency: Latency,
+    pub(crate) completion_length: CompletionLength,
+    pub(crate) counter: Arc<dyn TokenCounter>,
+    pub(crate) started: Instant,
+    pub(crate) unix_time: u64,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the keys.
+        f.debug_struct("Config")
+            .field("seed", &self.seed)
+            .field("keys", &self.keys.len())
+            .field("deployments", &self.deployments)
+            .field("latency", &self.latency)
+            .field("completion_length", &self.completion_length)
+            .field("counter", &self.counter)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What does.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// One for each deployment, in the order of the configuration.
+    pub(crate) quotas: Vec<Quota>,
+    pub(crate) slowness: Vec<f64>,
+    pub(crate) scenes: HashMap<Arc<str>, Scene>,
+    pub(crate) any_scene: Scene,
+    pub(crate) journal: Journal,
+    /// How many requests have set out.
+    pub(crate) departures: u64,
+}
+
+impl Shared {
+    pub(crate) fn write(&self, sequence: u64, change: impl FnOnce(&mut Served)) {
+        if let Some(served) = self.state.lock().journal.get_mut(sequence) {
+            change(served);
+        }
+    }
+
+    pub(crate) fn settle(&self, now: Instant, settlement: Settlement) {
+        if let Some(quota) = self.state.lock().quotas.get_mut(settlement.deployment) {
+            quota.settle(now, settlement.reserved, settlement.used);
+        }
+    }
+
+    /// How long a request that sets out now is on its way.
+    pub(crate) fn network_delay(&self) -> Duration {
+        let latency = &self.config.latency;
+        if latency.network_spread.is_zero() {
+            return latency.network;
+        }
+        let departure = {
+            let mut state = self.state.lock();
+            state.departures += 1;
+            state.departures
+        };
+        // The ways draw from another seed than the answers.
+        latency.draw_network(&mut Draws::of(!self.config.seed, departure))
+    }
+
+    pub(crate) fn find(&self, deployment: &str) -> Option<usize> {
+        self.config.names.get(deployment).copied()
+    }
+}
