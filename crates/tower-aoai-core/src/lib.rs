@@ -11,6 +11,7 @@ mod context;
 pub mod deadline;
 mod error;
 mod generator;
+mod guard;
 mod outcome;
 mod rejected;
 pub mod rejected_response;
@@ -29,6 +30,7 @@ pub use self::{
     deadline::{Deadline, DeadlineLayer},
     error::{BoxError, Error, Timeout},
     generator::Generator,
+    guard::{Guard, GuardedBody, GuardedFuture},
     outcome::{Hint, HintSource, Outcome, Scope, Verdict},
     rejected::{Reason, Rejected},
     rejected_response::{RejectedResponse, RejectedResponseLayer},
