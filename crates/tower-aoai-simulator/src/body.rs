@@ -68,6 +68,10 @@ impl SimulatedBody {
     pub(crate) fn with(mut self, mut ticket: Ticket) -> Self {
         ticket.in_body(matches!(self.inner, Inner::Whole(_)));
         self.ticket = Some(ticket);
+        // Nobody polls a body that says it is over.
+        if matches!(&self.inner, Inner::Whole(body) if body.is_empty()) {
+            self.complete();
+        }
         self
     }
 
@@ -105,9 +109,6 @@ impl Body for SimulatedBody {
                     ticket.content(Instant::now(), None);
                 }
                 this.complete();
-                if body.is_empty() {
-                    return Poll::Ready(None);
-                }
                 Poll::Ready(Some(Ok(Frame::data(body))))
             }
             Inner::Stream(stream) => {
@@ -157,6 +158,9 @@ impl Streaming {
     /// Until the next step is due.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let due = self.playback.due();
+        if due <= Instant::now() {
+            return Poll::Ready(());
+        }
         match &mut self.sleep {
             Some(sleep) => {
                 if sleep.deadline() != due {
@@ -164,7 +168,6 @@ impl Streaming {
                 }
                 sleep.as_mut().poll(cx)
             }
-            None if due <= Instant::now() => Poll::Ready(()),
             None => {
                 let sleep = self.sleep.insert(Box::pin(tokio::time::sleep_until(due)));
                 sleep.as_mut().poll(cx)

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use crate::{
     CompletionLength, Deployment, FourCharacters, Latency, Simulator, TokenCounter,
+    booking::Quota,
     journal::Journal,
     script::Scene,
     state::{Config, Shared, State},
@@ -115,7 +116,7 @@ impl SimulatorBuilder {
             quotas: self
                 .deployments
                 .iter()
-                .map(|deployment| deployment.quota(started))
+                .map(|deployment| Quota::of(deployment, started))
                 .collect(),
             slowness: vec![1.0; self.deployments.len()],
             scenes: HashMap::new(),

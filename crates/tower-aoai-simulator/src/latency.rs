@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::draw::Draws;
 
 /// How long the simulated service takes.
@@ -117,7 +119,8 @@ impl Latency {
         if self.network_spread.is_zero() {
             return self.network;
         }
-        self.network + scale(self.network_spread, draws.exponential())
+        self.network
+            .saturating_add(scale(self.network_spread, draws.exponential()))
     }
 
     /// The times of one answer, slowed down by `factor`.
@@ -154,6 +157,12 @@ impl Times {
     pub(crate) fn last(&self, tokens: u64) -> Duration {
         self.token(tokens.saturating_sub(1))
     }
+}
+
+/// Never panics, unlike adding a duration to an instant: what is too far off is years away.
+pub(crate) fn later(from: Instant, after: Duration) -> Instant {
+    const YEARS: Duration = Duration::from_secs(1_000_000_000);
+    from.checked_add(after.min(YEARS)).unwrap_or(from)
 }
 
 /// Never panics, unlike multiplying a duration by a float: what is too long is a century.

@@ -6,7 +6,7 @@
 //! - [`quota`]: the models of its quotas as pure state machines over `now`, for benchmarks;
 //! - [`Simulator`]: a tower `Service` over them in this process, which answers chat completions
 //!   (streamed or not), legacy completions, embeddings and responses with the headers, error
-//!   bodies and events of the real one, exact to the nanosecond under tokio's paused time;
+//!   bodies and events of the real one, exact under tokio's paused time;
 //! - [`Script`]: answers dictated one by one, down to a stream that breaks in the middle;
 //! - [`Served`]: the journal of what it served, with what callers dropped.
 //!
@@ -52,7 +52,8 @@
 //! # Time
 //!
 //! All time is `tokio::time`, so under `#[tokio::test(start_paused = true)]` everything happens
-//! at exact instants and nothing waits. A request is admitted or refused at the instant it has
+//! at exact instants and nothing waits. The quotas reckon in nanoseconds; tokio's timers, and with
+//! them answers and their events, tick in whole milliseconds. A request is admitted or refused at the instant it has
 //! arrived with its whole body; nothing happens before its future is first polled.
 //!
 //! # Dictating sizes
@@ -71,6 +72,7 @@
 
 mod answer;
 mod body;
+mod booking;
 mod builder;
 mod deployment;
 mod draw;

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use crate::{
-    answer::errors::{Failure, Hint},
+    answer::{errors::Failure, refusal::Hint},
     deployment::RetryHints,
     draw::Draws,
 };
@@ -221,8 +221,8 @@ fn of(status: u16) -> StatusCode {
 #[derive(Debug, Default)]
 pub(crate) struct Scene {
     next: VecDeque<Scripted>,
-    until: Option<(Instant, Instant, Scripted)>,
-    sometimes: Option<(f64, Scripted)>,
+    outages: Vec<(Instant, Instant, Scripted)>,
+    chances: Vec<(f64, Scripted)>,
 }
 
 impl Scene {
@@ -231,11 +231,11 @@ impl Scene {
     }
 
     pub(crate) fn during(&mut self, from: Instant, until: Instant, scripted: Scripted) {
-        self.until = Some((from, until, scripted));
+        self.outages.push((from, until, scripted));
     }
 
     pub(crate) fn sometimes(&mut self, probability: f64, scripted: Scripted) {
-        self.sometimes = Some((probability, scripted));
+        self.chances.push((probability, scripted));
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -248,14 +248,17 @@ impl Scene {
         if let Some(scripted) = self.next.pop_front() {
             return Some(scripted);
         }
-        if let Some((from, until, scripted)) = &self.until
-            && (*from..*until).contains(&now)
-        {
+        let outage = self
+            .outages
+            .iter()
+            .find(|(from, until, _)| (*from..*until).contains(&now));
+        if let Some((_, _, scripted)) = outage {
             return Some(scripted.clone());
         }
-        match &self.sometimes {
-            Some((probability, scripted)) if draws.unit() < *probability => Some(scripted.clone()),
-            _ => None,
-        }
+        let mut chance = self
+            .chances
+            .iter()
+            .filter(|(probability, _)| draws.unit() < *probability);
+        chance.next().map(|(_, scripted)| scripted.clone())
     }
 }

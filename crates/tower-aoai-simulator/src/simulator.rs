@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use crate::{
     ConnectionFault, Scripted, Served, SimulatedBody, SimulatedFuture, SimulatorBuilder,
-    deployment::Quota, quota::QuotaSnapshot, script::Scene, state::Shared,
+    booking::Quota, quota::QuotaSnapshot, script::Scene, state::Shared,
 };
 
 /// Azure OpenAI in this process: a tower service, and the handle to look behind it.

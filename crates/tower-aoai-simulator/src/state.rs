@@ -5,10 +5,11 @@ use tokio::time::Instant;
 
 use crate::{
     CompletionLength, Latency, TokenCounter,
-    deployment::{Deployment, Quota},
+    booking::Quota,
+    deployment::Deployment,
     draw::Draws,
     journal::{Journal, Served},
-    script::Scene,
+    script::{Scene, Scripted},
     ticket::Settlement,
 };
 
@@ -89,5 +90,20 @@ impl Shared {
 
     pub(crate) fn find(&self, deployment: &str) -> Option<usize> {
         self.config.names.get(deployment).copied()
+    }
+}
+
+impl State {
+    /// The answer that is dictated to a request for this deployment, if one is.
+    pub(crate) fn scripted(
+        &mut self,
+        deployment: &str,
+        now: Instant,
+        draws: &mut Draws,
+    ) -> Option<Scripted> {
+        let named = self.scenes.get_mut(deployment);
+        named
+            .and_then(|scene| scene.take(now, draws))
+            .or_else(|| self.any_scene.take(now, draws))
     }
 }

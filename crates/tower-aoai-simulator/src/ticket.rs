@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::{
-    deployment::Charge,
+    booking::Charge,
     journal::{Ending, Served},
     state::Shared,
 };
@@ -16,6 +16,8 @@ pub(crate) struct Ticket {
     sequence: u64,
     settlement: Option<Settlement>,
     stage: Stage,
+    /// Of a stream, the tokens handed over.
+    delivered: Option<u64>,
 }
 
 /// What has to be corrected once it is known what was used.
@@ -41,6 +43,7 @@ impl Ticket {
             sequence,
             settlement,
             stage: Stage::BeforeHead,
+            delivered: None,
         }
     }
 
@@ -54,16 +57,14 @@ impl Ticket {
         self.stage = if whole { Stage::Whole } else { Stage::Stream };
         if whole {
             self.settle(Instant::now());
-        } else if let Some(settlement) = &mut self.settlement {
-            settlement.used.output = 0;
+        } else {
+            self.delivered = Some(0);
         }
     }
 
     /// Content is handed over: of a stream, so many tokens by now.
     pub(crate) fn content(&mut self, now: Instant, delivered: Option<u64>) {
-        if let (Some(delivered), Some(settlement)) = (delivered, &mut self.settlement) {
-            settlement.used.output = delivered;
-        }
+        self.delivered = delivered;
         // Only the first content is an event for the journal: a lock for each token is not.
         if delivered.is_none_or(|delivered| delivered == 1) {
             self.write(|served| served.first_content = Some(now));
@@ -79,21 +80,22 @@ impl Ticket {
     }
 
     fn end(&mut self, now: Instant, ending: Ending) {
-        let streamed = self.stage == Stage::Stream;
         self.stage = Stage::Over;
-        let used = self.settlement.map(|settlement| settlement.used.output);
         self.settle(now);
+        let delivered = self.delivered;
         self.write(|served| {
             served.ended = Some(now);
             served.ending = ending;
-            if let (true, Some(used)) = (streamed, used) {
-                served.completion_tokens = used;
-            }
+            served.completion_tokens = delivered.unwrap_or(served.completion_tokens);
         });
     }
 
+    /// Corrects what was reserved. A stream has used what was handed over; any other answer all
+    /// of it, even one nobody waited for: the service does not stop for a caller it cannot tell
+    /// has gone.
     fn settle(&mut self, now: Instant) {
-        if let Some(settlement) = self.settlement.take() {
+        if let Some(mut settlement) = self.settlement.take() {
+            settlement.used.output = self.delivered.unwrap_or(settlement.used.output);
             self.shared.settle(now, settlement);
         }
     }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::errors::Hint;
+use super::refusal::Hint;
 use crate::{
     deployment::{HeaderStyle, RetryHints},
     quota::{QuotaSnapshot, RefusalReason},

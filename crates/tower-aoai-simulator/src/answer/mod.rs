@@ -1,8 +1,10 @@
 //! What goes out: heads, bodies, streams.
 
+mod chunks;
 mod embeddings;
 pub(crate) mod errors;
 pub(crate) mod headers;
+pub(crate) mod refusal;
 mod responses;
 pub(crate) mod stream;
 mod text;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Answer, stream::Renderer, text};
+use super::{Answer, chunks::Renderer, text};
 
 fn object(answer: &Answer, status: &str, output: &Value, usage: &Value) -> Value {
     let reason = if status == "incomplete" {

@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use http::{Response, StatusCode, header};
+use tokio::time::Instant;
+
+use super::{
+    Verdict,
+    decide::{Asked, Decided, Decision},
+};
+use crate::{
+    SimulatedBody,
+    answer::{Answer, headers, id_prefix, refusal::Hint, stream::Playback},
+    draw::Draws,
+    latency::{Times, later},
+    request::{Ask, Operation},
+    script::{Scripted, StreamFault},
+};
+
+const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+
+impl Asked<'_> {
+    /// Writes the answer down: when its head goes out, and what it is.
+    pub(super) fn write(
+        &self,
+        decided: Decided,
+        scripted: Option<Scripted>,
+        now: Instant,
+        draws: &mut Draws,
+    ) -> (Duration, Verdict) {
+        let (delay, extra) = scripted.map_or((None, None), |scripted| {
+            (scripted.delay, Some(scripted.headers))
+        });
+        let latency = self.deployed.and_then(|deployed| deployed.latency.as_ref());
+        let latency = latency.unwrap_or(&self.shared.config.latency);
+        let refusal = delay.unwrap_or(latency.refusal);
+        let mut hint = Hint::default();
+        let (wait, status, content_type, body) = match decided.decision {
+            Decision::Hang => return (Duration::ZERO, Verdict::Hang),
+            Decision::Reset => return (refusal, Verdict::Reset),
+            Decision::Failure(failure, told) => {
+                hint = told;
+                let body = SimulatedBody::whole(failure.body);
+                (refusal, failure.status, failure.content_type, body)
+            }
+            Decision::Raw(frames, told) => {
+                hint = told;
+                let playback = Playback::raw(frames, later(now, refusal));
+                (
+                    refusal,
+                    StatusCode::OK,
+                    EVENT_STREAM,
+                    SimulatedBody::stream(playback),
+                )
+            }
+            Decision::Success(fault) => {
+                let Ok(ask) = &self.read.ask else {
+                    return (Duration::ZERO, Verdict::Reset);
+                };
+                let mut times = latency.draw(ask.prompt_tokens, decided.slowness, draws);
+                if let Some(delay) = delay {
+                    times = Times {
+                        head: delay,
+                        first: delay,
+                        ..times
+                    };
+                }
+                let (wait, kind, body) = self.success(ask, fault, times, now, draws);
+                (wait, StatusCode::OK, kind, body)
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        let deployed = self.deployed;
+        let region = deployed.map(|deployed| &*deployed.region);
+        headers::common(
+            headers,
+            self.ids,
+            region,
+            deployed.map(|deployed| &*deployed.name),
+        );
+        headers::set(headers, header::CONTENT_TYPE.as_str(), content_type);
+        if let Some(deployed) = deployed.filter(|_| self.authorised) {
+            let (style, hints) = (deployed.header_style, deployed.retry_hints);
+            headers::quota(headers, &decided.snapshot, style, hints, decided.refused);
+        }
+        headers::hint(headers, hint);
+        headers.extend(extra.unwrap_or_default());
+        (wait, Verdict::Answer(response))
+    }
+
+    fn success(
+        &self,
+        ask: &Ask,
+        fault: Option<(u64, StreamFault)>,
+        times: Times,
+        now: Instant,
+        draws: &mut Draws,
+    ) -> (Duration, &'static str, SimulatedBody) {
+        let operation = self
+            .read
+            .route
+            .as_ref()
+            .map_or(Operation::Unknown, |route| route.operation);
+        let embeddings = operation == Operation::Embeddings;
+        let (tokens, cut) = if embeddings {
+            (0, false)
+        } else {
+            self.choice_tokens(ask)
+        };
+        let age = now.saturating_duration_since(self.shared.config.started);
+        let answer = Answer {
+            operation,
+            id: format!("{}{}", id_prefix(operation), draws.hex(32)),
+            fingerprint: format!("fp_{}", draws.hex(10)),
+            created: self.shared.config.unix_time.saturating_add(age.as_secs()),
+            model: self
+                .deployed
+                .map_or_else(String::new, |deployed| deployed.model.to_string()),
+            choices: ask.choices,
+            tokens,
+            cut,
+            prompt_tokens: ask.prompt_tokens,
+            cached_tokens: ask.cached_tokens,
+            annotations: self.deployed.is_some_and(|deployed| deployed.annotations),
+        };
+        if ask.stream {
+            let playback = Playback::new(&answer, ask.include_usage, now, times, fault);
+            return (times.head, EVENT_STREAM, SimulatedBody::stream(playback));
+        }
+        let body = match fault {
+            Some((_, StreamFault::Cut)) => SimulatedBody::broken(),
+            Some((_, StreamFault::Stall)) => SimulatedBody::stream(Playback::stalled(now)),
+            _ => SimulatedBody::whole(answer.whole(ask, draws)),
+        };
+        (times.last(tokens), "application/json", body)
+    }
+}
