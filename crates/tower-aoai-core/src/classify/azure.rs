@@ -1,30 +1,284 @@
 //! Azure OpenAI's answers.
 
-use super::{Classify, HeadVerdict, ResponseHead, StreamError};
-use crate::{Call, Error, Outcome, Verdict};
+use std::time::{Duration, SystemTime};
 
-/// Judges as Azure OpenAI answers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AzureClassifier;
+use http::{HeaderMap, StatusCode};
 
-impl Classify for AzureClassifier {
-    fn head(&self, _call: &Call, head: ResponseHead<'_>) -> HeadVerdict {
-        if head.status.is_success() {
-            HeadVerdict::Open
-        } else {
-            HeadVerdict::ReadBody
+use super::{
+    Classify, HeadVerdict, ResponseHead, StreamError,
+    error_body::ErrorBody,
+    failure,
+    throttle::{self, is_throttle},
+    words,
+};
+use crate::{Call, Error, Operation, Outcome, QuotaHeaders, Verdict, hint, text::same_code};
+
+/// The wait by which Azure says that one request never fits (captured: "Please retry after 86400 seconds").
+const NEVER_FITS: Duration = Duration::from_secs(86_400);
+
+/// The window of the token quota: it is given per minute.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// The longest prompt, in tokens, that provisioned deployments of some models take (Azure's documentation).
+const PROVISIONED_PROMPT: usize = 128_000;
+
+/// The least of a prompt, in bytes for a token, as [`Call::estimated_tokens`] has it.
+const BYTES_PER_TOKEN: usize = 4;
+
+/// Judges as Azure OpenAI answers; the table is in the [module's documentation](super).
+///
+/// What can be set is what is not known for certain of Azure; the defaults are the best reading of its documentation
+/// and of captured traffic.
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct AzureClassifier {
+    never_fits: Duration,
+    window: Duration,
+    infer_provisioned: bool,
+    context_length_words: &'static [&'static str],
+    wall_clock: fn() -> SystemTime,
+}
+
+impl AzureClassifier {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            never_fits: NEVER_FITS,
+            window: WINDOW,
+            infer_provisioned: true,
+            context_length_words: &[],
+            wall_clock: SystemTime::now,
         }
     }
 
-    fn error_body(&self, _call: &Call, _head: ResponseHead<'_>, _body: &[u8]) -> Verdict {
-        Outcome::Refused.into()
+    /// The shortest wait that, with a 429, means [`Outcome::TooLarge`]. Default: 86,400 s.
+    pub const fn never_fits(mut self, wait: Duration) -> Self {
+        self.never_fits = wait;
+        self
     }
 
-    fn stream_error(&self, _: &Call, _: ResponseHead<'_>, _: StreamError<'_>, _: bool) -> Verdict {
-        Outcome::Broken.into()
+    /// The window over which a spent quota is taken to flow back, where the server's hint of 0 has to be corrected;
+    /// also the longest wait that is computed so. Default: 60 s.
+    pub const fn window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
     }
 
-    fn failure(&self, _error: &Error, _after_content: bool) -> Verdict {
-        Outcome::Transient { hint: None }.into()
+    /// Whether a 429 with `retry-after-ms` and `x-ms-deployment-name`, but without quota headers, is taken for a
+    /// provisioned deployment's even if it does not tell its utilisation. Default: yes.
+    pub const fn infer_provisioned(mut self, infer: bool) -> Self {
+        self.infer_provisioned = infer;
+        self
+    }
+
+    /// More words of a 400 that mean [`Outcome::ContextLength`]; ASCII case does not matter. Default: none.
+    ///
+    /// How a provisioned deployment words its refusal of more than 128K tokens is not known.
+    pub const fn context_length_words(mut self, words: &'static [&'static str]) -> Self {
+        self.context_length_words = words;
+        self
+    }
+
+    /// The clock for a `retry-after` date in a response without a `date`. Default: [`SystemTime::now`].
+    pub const fn wall_clock(mut self, clock: fn() -> SystemTime) -> Self {
+        self.wall_clock = clock;
+        self
+    }
+
+    fn judge(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        error: &ErrorBody<'_>,
+    ) -> Verdict {
+        let should_retry = hint::should_retry(headers);
+        if error.is_coded(words::ACCOUNT_CODES) {
+            return Verdict {
+                outcome: Outcome::Misconfigured,
+                should_retry: should_retry.filter(|should| !should), // never, whoever says so
+            };
+        }
+        Verdict {
+            outcome: self.outcome(call, status, headers, error),
+            should_retry,
+        }
+    }
+
+    fn outcome(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        error: &ErrorBody<'_>,
+    ) -> Outcome {
+        if is_content_filter(error) {
+            Outcome::Refused
+        } else if self.is_context_length(call, status, headers, error) {
+            Outcome::ContextLength
+        } else if is_no_deployment(error) {
+            Outcome::Misconfigured
+        } else if status == StatusCode::TOO_MANY_REQUESTS || is_throttle(error) {
+            self.throttled(call, headers, error)
+        } else {
+            match status.as_u16() {
+                404 => not_found(call, error),
+                408 | 409 | 424 | 500..=599 => Outcome::Transient {
+                    hint: self.hint(headers, error),
+                },
+                403 => Outcome::Misconfigured,
+                status => by_status(status).unwrap_or(Outcome::Refused),
+            }
+        }
+    }
+
+    fn throttled(&self, call: &Call, headers: &HeaderMap, error: &ErrorBody<'_>) -> Outcome {
+        let now = (self.wall_clock)();
+        let hints = || throttle::hints(headers, error, now);
+        let never = hints().any(|hint| hint.after >= self.never_fits);
+        if never || error.says(words::TOO_LARGE_WORDS) {
+            return Outcome::TooLarge;
+        }
+        let quota = QuotaHeaders::read(headers);
+        let scope = throttle::scope(headers, &quota, error, self.infer_provisioned);
+        let hint = throttle::corrected(hints(), || {
+            throttle::until_it_fits(call, &quota, scope, self.window)
+        });
+        Outcome::Throttled { hint, scope }
+    }
+
+    /// For what is no throttle; a zero says no more than no hint does.
+    fn hint(&self, headers: &HeaderMap, error: &ErrorBody<'_>) -> Option<crate::Hint> {
+        let hints = throttle::hints(headers, error, (self.wall_clock)());
+        throttle::corrected(hints, || None)
+    }
+
+    /// By code or words; or by the length of the prompt, where a provisioned deployment's 400 names no mistake.
+    fn is_context_length(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        error: &ErrorBody<'_>,
+    ) -> bool {
+        if error.is_coded(words::CONTEXT_LENGTH_CODES) {
+            return true;
+        }
+        if !matches!(status.as_u16(), 400 | 413 | 422) {
+            return false;
+        }
+        let is_blank = [&error.code, &error.kind]
+            .into_iter()
+            .flatten()
+            .all(|code| {
+                words::BLANK_CODES
+                    .iter()
+                    .any(|blank| same_code(code, blank))
+            });
+        error.says(words::CONTEXT_LENGTH_WORDS)
+            || error.says(self.context_length_words)
+            || (is_blank
+                && call.prompt_bytes > PROVISIONED_PROMPT * BYTES_PER_TOKEN
+                && QuotaHeaders::read(headers).utilization.is_some())
+    }
+}
+
+impl Default for AzureClassifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Classify for AzureClassifier {
+    fn head(&self, _call: &Call, head: ResponseHead<'_>) -> HeadVerdict {
+        match by_status(head.status.as_u16()) {
+            Some(outcome) => HeadVerdict::Known(Verdict {
+                outcome,
+                should_retry: hint::should_retry(head.headers),
+            }),
+            None if head.status.is_success() => HeadVerdict::Open,
+            None => HeadVerdict::ReadBody,
+        }
+    }
+
+    fn error_body(&self, call: &Call, head: ResponseHead<'_>, body: &[u8]) -> Verdict {
+        match self.head(call, head) {
+            HeadVerdict::Known(verdict) => verdict,
+            HeadVerdict::ReadBody | HeadVerdict::Open => {
+                self.judge(call, head.status, head.headers, &ErrorBody::read(body))
+            }
+        }
+    }
+
+    fn stream_error(
+        &self,
+        call: &Call,
+        head: ResponseHead<'_>,
+        error: StreamError<'_>,
+        after_content: bool,
+    ) -> Verdict {
+        let error = ErrorBody::from(error);
+        if !after_content {
+            return self.judge(call, status_of(&error), head.headers, &error);
+        }
+        if is_content_filter(&error) {
+            Outcome::Refused.into()
+        } else {
+            Outcome::Broken.into()
+        }
+    }
+
+    fn failure(&self, error: &Error, after_content: bool) -> Verdict {
+        failure::judge(error, after_content).into()
+    }
+}
+
+/// What a status says whatever the body is.
+const fn by_status(status: u16) -> Option<Outcome> {
+    match status {
+        100..=199 => Some(Outcome::Success), // 101: the protocol was switched as asked; no other is a final answer
+        300..=399 | 401 | 402 | 407 => Some(Outcome::Misconfigured),
+        499 => Some(Outcome::Cancelled),
+        _ => None,
+    }
+}
+
+/// The status that a stream's error would have had as an answer of its own.
+fn status_of(error: &ErrorBody<'_>) -> StatusCode {
+    let is_error = |status: &StatusCode| status.is_client_error() || status.is_server_error();
+    let coded = error.code.as_deref().and_then(|code| code.parse().ok());
+    if let Some(status) = coded.filter(is_error) {
+        status
+    } else if error.is_coded(words::CALLER_TYPES) {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+}
+
+fn is_content_filter(error: &ErrorBody<'_>) -> bool {
+    error.blocked
+        || error.is_coded(words::CONTENT_FILTER_CODES)
+        || error.says(words::CONTENT_FILTER_WORDS)
+}
+
+fn is_no_deployment(error: &ErrorBody<'_>) -> bool {
+    error.is_coded(words::NO_DEPLOYMENT_CODES) || error.says(words::NO_DEPLOYMENT_WORDS)
+}
+
+/// A 404 that does not name the deployment: of the route, or of a thing that the caller named (a response, a file).
+///
+/// For chat, completions and embeddings nothing but the endpoint's address can be missing; otherwise an error that
+/// is well-formed and does not speak of the route is the caller's.
+fn not_found(call: &Call, error: &ErrorBody<'_>) -> Outcome {
+    let inference = matches!(
+        call.operation,
+        Operation::Chat | Operation::Completions | Operation::Embeddings
+    );
+    let route = error.is_coded(words::NO_ROUTE_CODES) || error.says(words::NO_ROUTE_WORDS);
+    if inference || route || !error.is_json {
+        Outcome::Misconfigured
+    } else {
+        Outcome::Refused
     }
 }

@@ -1,6 +1,50 @@
 //! From what came over the wire to an [`Outcome`].
+//!
+//! How [`AzureClassifier`] judges; the first row that applies counts, and codes are the error's `code`, `type` or
+//! `innererror.code`, compared without case and underscores:
+//!
+//! | answer | outcome |
+//! |---|---|
+//! | 1xx, 2xx that ends well | [`Success`](Outcome::Success) |
+//! | 3xx, 401, 402, 407 | [`Misconfigured`](Outcome::Misconfigured): inference is not redirected, the address or credential is wrong |
+//! | 499 | [`Cancelled`](Outcome::Cancelled) |
+//! | `insufficient_quota` | [`Misconfigured`](Outcome::Misconfigured), never the same endpoint again; another account may serve |
+//! | `content_filter`, `ResponsibleAIPolicyViolation`, a `content_filters` entry that blocks | [`Refused`](Outcome::Refused) |
+//! | `context_length_exceeded`; a 400 that says so; a 400 without a code, from a provisioned deployment, to a prompt above 128K tokens | [`ContextLength`](Outcome::ContextLength) |
+//! | `DeploymentNotFound`, `model_not_found`, "Could not find an existing deployment" | [`Misconfigured`](Outcome::Misconfigured) |
+//! | 429, or any other status whose code or words are those of a rate limit, with a wait of a day or more | [`TooLarge`](Outcome::TooLarge) |
+//! | the same without | [`Throttled`](Outcome::Throttled) |
+//! | 403 | [`Misconfigured`](Outcome::Misconfigured): firewall, missing role, blocked resource |
+//! | 404 of a route ("Resource not found"), without a readable error, or to chat, completions and embeddings | [`Misconfigured`](Outcome::Misconfigured) |
+//! | any other 404: a response or file that the caller named | [`Refused`](Outcome::Refused) |
+//! | 408, 409, 424, 5xx | [`Transient`](Outcome::Transient) |
+//! | any other 4xx | [`Refused`](Outcome::Refused) |
+//!
+//! An error inside a stream before its first content is judged by the same rows, as if its code, where it is a
+//! number, had been the status; without one `invalid_request_error` counts as a 400, everything else as a 500. After
+//! the first content it is [`Broken`](Outcome::Broken), but for the content filter's, which is
+//! [`Refused`](Outcome::Refused).
+//!
+//! | failure | before content | after content |
+//! |---|---|---|
+//! | the deadline passed | [`Cancelled`](Outcome::Cancelled) | [`Cancelled`](Outcome::Cancelled) |
+//! | any other time limit, transport | [`Transient`](Outcome::Transient) | [`Broken`](Outcome::Broken) |
+//! | refused here: queue, quota, start-by, deadline, circuit open, no endpoint, shutting down | [`Throttled`](Outcome::Throttled) without a hint | [`Cancelled`](Outcome::Cancelled) |
+//! | refused here: too large, context length | as they are called | |
+//! | refused here: body too large, budget spent | [`Refused`](Outcome::Refused) | |
+//!
+//! Where a 429's hint is 0 it is corrected: to the longest of the other hints and the time until the call's
+//! estimated tokens fit by the quota headers ([`QuotaWindow::time_until`](crate::QuotaWindow::time_until)). With
+//! neither, there is no hint, and backoff decides.
 
 mod azure;
+mod error_body;
+mod failure;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod words;
 
 use std::fmt;
 
