@@ -55,7 +55,6 @@ impl Hint {
     /// A number without a unit is seconds. At most the first 8 KiB are searched.
     #[must_use]
     pub fn from_message(message: &str) -> Option<Self> {
-        let message = text::searched(message);
         let after = WORDS.iter().find_map(|word| after_word(message, word))?;
         Some(Self {
             after,
@@ -84,10 +83,7 @@ impl Hint {
 }
 
 /// The header `x-should-retry`, if it is `true` or `false`.
-///
-/// OpenAI's client libraries obey it; it has not been seen in traffic captured from Azure.
-#[must_use]
-pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
+pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
     first(headers, &X_SHOULD_RETRY, |value| {
         if value.eq_ignore_ascii_case("true") {
             Some(true)
@@ -126,12 +122,14 @@ fn seconds_or_date(headers: &HeaderMap, value: &str, now: SystemTime) -> Option<
     })
 }
 
-/// The first wait behind `word`.
-fn after_word(message: &[u8], word: &str) -> Option<Duration> {
-    let mut rest = message;
-    while let Some(at) = text::find(rest, word) {
-        rest = &rest[at + word.len()..];
-        if let Some(after) = leading_wait(rest) {
+/// The first wait behind `word`; the word is searched for in the beginning, the wait may reach beyond it.
+fn after_word(message: &str, word: &str) -> Option<Duration> {
+    let mut searched = text::searched(message);
+    while let Some(at) = text::find(searched, word) {
+        searched = &searched[at + word.len()..];
+        let beyond = message.len().saturating_sub(text::SEARCHED);
+        let behind = &message.as_bytes()[message.len() - beyond - searched.len()..];
+        if let Some(after) = leading_wait(behind) {
             return Some(after);
         }
     }

@@ -79,14 +79,6 @@ impl QuotaHeaders {
     pub fn key(headers: &HeaderMap) -> Option<&str> {
         text(headers, "x-ratelimit-key").filter(|key| !key.is_empty())
     }
-
-    /// Whether nothing at all was said of tokens and requests.
-    #[must_use]
-    pub fn is_silent(&self) -> bool {
-        self.tokens == QuotaWindow::default()
-            && self.requests == QuotaWindow::default()
-            && self.exhausted.is_none()
-    }
 }
 
 impl QuotaWindow {

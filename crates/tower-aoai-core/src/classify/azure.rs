@@ -8,10 +8,11 @@ use super::{
     Classify, HeadVerdict, ResponseHead, StreamError,
     error_body::ErrorBody,
     failure,
+    status::{by_status, not_found, status_of},
     throttle::{self, is_throttle},
     words,
 };
-use crate::{Call, Error, Operation, Outcome, QuotaHeaders, Verdict, hint, text::same_code};
+use crate::{Call, Error, Hint, Outcome, QuotaHeaders, Verdict, hint, text::same_code};
 
 /// The wait by which Azure says that one request never fits (captured: "Please retry after 86400 seconds").
 const NEVER_FITS: Duration = Duration::from_secs(86_400);
@@ -148,7 +149,7 @@ impl AzureClassifier {
     }
 
     /// For what is no throttle; a zero says no more than no hint does.
-    fn hint(&self, headers: &HeaderMap, error: &ErrorBody<'_>) -> Option<crate::Hint> {
+    fn hint(&self, headers: &HeaderMap, error: &ErrorBody<'_>) -> Option<Hint> {
         let hints = throttle::hints(headers, error, (self.wall_clock)());
         throttle::corrected(hints, || None)
     }
@@ -233,29 +234,6 @@ impl Classify for AzureClassifier {
     }
 }
 
-/// What a status says whatever the body is.
-const fn by_status(status: u16) -> Option<Outcome> {
-    match status {
-        100..=199 => Some(Outcome::Success), // 101: the protocol was switched as asked; no other is a final answer
-        300..=399 | 401 | 402 | 407 => Some(Outcome::Misconfigured),
-        499 => Some(Outcome::Cancelled),
-        _ => None,
-    }
-}
-
-/// The status that a stream's error would have had as an answer of its own.
-fn status_of(error: &ErrorBody<'_>) -> StatusCode {
-    let is_error = |status: &StatusCode| status.is_client_error() || status.is_server_error();
-    let coded = error.code.as_deref().and_then(|code| code.parse().ok());
-    if let Some(status) = coded.filter(is_error) {
-        status
-    } else if error.is_coded(words::CALLER_TYPES) {
-        StatusCode::BAD_REQUEST
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-}
-
 fn is_content_filter(error: &ErrorBody<'_>) -> bool {
     error.blocked
         || error.is_coded(words::CONTENT_FILTER_CODES)
@@ -264,21 +242,4 @@ fn is_content_filter(error: &ErrorBody<'_>) -> bool {
 
 fn is_no_deployment(error: &ErrorBody<'_>) -> bool {
     error.is_coded(words::NO_DEPLOYMENT_CODES) || error.says(words::NO_DEPLOYMENT_WORDS)
-}
-
-/// A 404 that does not name the deployment: of the route, or of a thing that the caller named (a response, a file).
-///
-/// For chat, completions and embeddings nothing but the endpoint's address can be missing; otherwise an error that
-/// is well-formed and does not speak of the route is the caller's.
-fn not_found(call: &Call, error: &ErrorBody<'_>) -> Outcome {
-    let inference = matches!(
-        call.operation,
-        Operation::Chat | Operation::Completions | Operation::Embeddings
-    );
-    let route = error.is_coded(words::NO_ROUTE_CODES) || error.says(words::NO_ROUTE_WORDS);
-    if inference || route || !error.is_json {
-        Outcome::Misconfigured
-    } else {
-        Outcome::Refused
-    }
 }

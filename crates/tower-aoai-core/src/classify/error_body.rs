@@ -7,7 +7,10 @@ use serde::de::{
 };
 
 use super::{StreamError, scalar::Scalar};
-use crate::text::same_code;
+use crate::{
+    Hint,
+    text::{SEARCHED, find, has_any, same_code},
+};
 
 /// The most of a body that is read, in bytes.
 const READ: usize = 64 * 1024;
@@ -31,6 +34,8 @@ pub(super) struct ErrorBody<'a> {
     pub(super) blocked: bool,
     /// Whether the message was found as such, in JSON.
     pub(super) is_json: bool,
+    /// Whether the JSON ended too early, or was none: the end of the message may be half a word.
+    is_cut: bool,
 }
 
 impl<'a> ErrorBody<'a> {
@@ -47,11 +52,28 @@ impl<'a> ErrorBody<'a> {
             };
             let whole = member.deserialize(&mut serde_json::Deserializer::from_slice(body));
             read.is_json = whole.is_ok() || read.code.is_some() || read.message.is_some();
+            if whole.is_err() {
+                read.is_cut = read.message.is_none();
+                read.code = read.code.or_else(|| salvage(body, "\"code\""));
+                read.kind = read.kind.or_else(|| salvage(body, "\"type\""));
+            }
         }
         if read.message.is_none() && !body.is_empty() {
             read.message = Some(String::from_utf8_lossy(body));
         }
         read
+    }
+
+    /// The wait that the message asks for. Of a message that was cut the last word, and a number before it, are not
+    /// trusted: half of `86400 seconds` would be a much shorter wait.
+    pub(super) fn hint(&self) -> Option<Hint> {
+        let mut message = self.message.as_deref()?;
+        if self.is_cut {
+            message = message.trim_end_matches(|c: char| !c.is_whitespace());
+            message =
+                message.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
+        }
+        Hint::from_message(message)
     }
 
     /// Whether one of its codes, the type among them, is one of `codes`.
@@ -66,7 +88,7 @@ impl<'a> ErrorBody<'a> {
     pub(super) fn says(&self, words: &[&str]) -> bool {
         self.message
             .as_deref()
-            .is_some_and(|message| crate::text::has_any(message, words))
+            .is_some_and(|message| has_any(message, words))
     }
 }
 
@@ -80,6 +102,20 @@ impl<'a> From<StreamError<'a>> for ErrorBody<'a> {
             ..Self::default()
         }
     }
+}
+
+/// The value behind a quoted key, in a text that is no valid JSON: a short word in quotes, or a number.
+fn salvage<'a>(text: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
+    const LONGEST: usize = 64;
+    let searched = text.get(..SEARCHED).unwrap_or(text);
+    let rest = &text[find(searched, key)? + key.len()..];
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?;
+    let rest = rest.trim_ascii_start();
+    let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let end = rest.iter().position(|byte| !is_word(byte))?;
+    let word = rest[..end.min(LONGEST)].utf8_chunks().next()?.valid();
+    (!word.is_empty() && word != "null").then_some(Cow::Borrowed(word))
 }
 
 /// Where in the body a value stands.

@@ -41,6 +41,7 @@ mod azure;
 mod error_body;
 mod failure;
 mod scalar;
+mod status;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -60,6 +61,16 @@ pub struct ResponseHead<'a> {
     pub status: StatusCode,
     /// The headers.
     pub headers: &'a HeaderMap,
+}
+
+impl ResponseHead<'_> {
+    /// The header `x-should-retry`, if it is `true` or `false`.
+    ///
+    /// OpenAI's client libraries obey it; it has not been seen in traffic captured from Azure.
+    #[must_use]
+    pub fn should_retry(&self) -> Option<bool> {
+        crate::hint::should_retry(self.headers)
+    }
 }
 
 /// What the head of a response says of its outcome.

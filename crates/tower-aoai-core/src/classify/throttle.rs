@@ -58,7 +58,7 @@ pub(super) fn scope(
         (Some(false) | None, Some(true)) => return Scope::Requests,
         _ => {}
     }
-    let looks_provisioned = quota.is_silent()
+    let looks_provisioned = !tells_quota(headers)
         && headers.contains_key("retry-after-ms")
         && headers.contains_key("x-ms-deployment-name");
     if infer_provisioned && looks_provisioned {
@@ -68,14 +68,20 @@ pub(super) fn scope(
     }
 }
 
+/// Whether there is any quota header, readable or not: `-1` is a standard deployment's word too.
+fn tells_quota(headers: &HeaderMap) -> bool {
+    headers
+        .keys()
+        .any(|name| name.as_str().starts_with("x-ratelimit-"))
+}
+
 /// Every hint of an answer, in the order in which they count; the message's words come last.
 pub(super) fn hints(
     headers: &HeaderMap,
     error: &ErrorBody<'_>,
     now: SystemTime,
 ) -> impl Iterator<Item = Hint> {
-    let message = || error.message.as_deref().and_then(Hint::from_message);
-    Hint::all(headers, now).chain(iter::once_with(message).flatten())
+    Hint::all(headers, now).chain(iter::once_with(|| error.hint()).flatten())
 }
 
 /// The first hint, corrected where it is zero.
