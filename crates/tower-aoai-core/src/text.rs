@@ -9,10 +9,15 @@ pub(crate) fn searched(text: &str) -> &[u8] {
     bytes.get(..SEARCHED).unwrap_or(bytes)
 }
 
-/// Where `word` (not empty) first stands in `text`, whatever the case of ASCII letters.
+/// Where `word` first stands in `text`, whatever the case of ASCII letters; nowhere if it is empty.
 pub(crate) fn find(text: &[u8], word: &str) -> Option<usize> {
-    text.windows(word.len())
-        .position(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    let word = word.as_bytes();
+    let first = *word.first()?;
+    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text).find(|at| {
+        text[*at..]
+            .get(..word.len())
+            .is_some_and(|here| here.eq_ignore_ascii_case(word))
+    })
 }
 
 /// Whether one of `words` stands in the searched part of `text`.
@@ -48,5 +53,7 @@ mod tests {
         assert!(!has_any(&far, &["rate limit"]));
         assert!(has_any(&far[20..], &["RATE limit"]));
         assert_eq!(find(b"ab", "abc"), None);
+        assert_eq!(find(b"ab", ""), None);
+        assert_eq!(find(b"xxABc", "abC"), Some(2));
     }
 }

@@ -30,6 +30,26 @@ const BYTES_PER_TOKEN: usize = 4;
 ///
 /// What can be set is what is not known for certain of Azure; the defaults are the best reading of its documentation
 /// and of captured traffic.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, StatusCode};
+/// use tower_aoai_core::{
+///     AzureClassifier, Call, Classify, HintSource, Outcome, Scope, classify::ResponseHead,
+/// };
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert("retry-after-ms", HeaderValue::from_static("8432"));
+/// headers.insert("x-ratelimit-type", HeaderValue::from_static("Tokens"));
+/// let head = ResponseHead { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers };
+///
+/// let verdict = AzureClassifier::new().error_body(&Call::default(), head, b"");
+/// let Outcome::Throttled { hint: Some(hint), scope } = verdict.outcome else {
+///     panic!("a 429 is a throttle");
+/// };
+/// assert_eq!(scope, Scope::Tokens);
+/// assert_eq!(hint.after.as_millis(), 8_432);
+/// assert_eq!(hint.source, HintSource::RetryAfterMs);
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct AzureClassifier {
