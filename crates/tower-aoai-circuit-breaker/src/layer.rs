@@ -21,7 +21,7 @@ impl CircuitBreakerLayer {
     pub fn new() -> Self {
         Self {
             handle: CircuitBreakerHandle::default(),
-            classify: Arc::new(AzureClassifier),
+            classify: Arc::new(AzureClassifier::default()),
             is_off: false,
         }
     }

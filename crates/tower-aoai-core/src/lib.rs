@@ -9,14 +9,18 @@ mod call;
 pub mod classify;
 mod context;
 pub mod deadline;
+mod duration;
 mod error;
 mod generator;
 mod guard;
+mod hint;
 mod outcome;
+mod quota_headers;
 mod rejected;
 pub mod rejected_response;
 mod retry_budget;
 mod served;
+mod text;
 mod usage;
 
 pub use self::{
@@ -32,6 +36,7 @@ pub use self::{
     generator::Generator,
     guard::{Guard, GuardedBody, GuardedFuture},
     outcome::{Hint, HintSource, Outcome, Scope, Verdict},
+    quota_headers::{QuotaHeaders, QuotaWindow},
     rejected::{Reason, Rejected},
     rejected_response::{RejectedResponse, RejectedResponseLayer},
     retry_budget::{RetryBudget, RetryGrant},

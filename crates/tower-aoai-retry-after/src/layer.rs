@@ -36,7 +36,7 @@ impl RetryAfterLayer {
     pub fn new(policy: RetryPolicy) -> Self {
         let shared = Shared {
             policy,
-            classify: Arc::new(AzureClassifier),
+            classify: Arc::new(AzureClassifier::default()),
             budget: Some(RetryBudget::default()),
             generator: Generator::from_system(),
             hook: None,
