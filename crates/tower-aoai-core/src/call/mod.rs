@@ -1,12 +1,16 @@
 //! What a request asks for.
 
+pub(crate) mod object;
+mod path;
+mod read;
+
 use std::{ops::Range, sync::Arc};
 
 /// What a request asks for: read once at the door, then passed down with the request.
 ///
 /// The byte spans point into the body as it was read, and stay true whatever is replaced later
 /// ([`RequestBody::replace`](crate::RequestBody::replace)).
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Call {
     /// What is asked of the model.
@@ -86,6 +90,26 @@ pub struct Spans {
     pub is_empty_object: bool,
 }
 
+impl Default for Call {
+    /// A call of which nothing is known: one answer, not streamed.
+    fn default() -> Self {
+        Self {
+            operation: Operation::default(),
+            style: ApiStyle::default(),
+            deployment: None,
+            api_version: None,
+            model: None,
+            stream: false,
+            include_usage: false,
+            max_output_tokens: None,
+            choices: 1,
+            prompt_bytes: 0,
+            body_bytes: 0,
+            spans: Spans::default(),
+        }
+    }
+}
+
 impl Call {
     /// The deployment that the request names: that of the path, else the body's `model`.
     #[must_use]
@@ -104,13 +128,5 @@ impl Call {
             .unwrap_or(0)
             .saturating_mul(self.choices.max(1));
         prompt.saturating_add(output)
-    }
-}
-
-impl Call {
-    /// What the head of a request alone tells.
-    #[must_use]
-    pub fn from_head(_uri: &http::Uri, _headers: &http::HeaderMap) -> Self {
-        Self::default()
     }
 }
