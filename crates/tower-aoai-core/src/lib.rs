@@ -27,7 +27,7 @@ pub use self::{
     attempt::{Attempt, Progress},
     attempt_timeout::{AttemptTimeout, AttemptTimeoutLayer, ConnectTimeout, ConnectTimeoutLayer},
     availability::{Admission, Asked, Availability, Load},
-    body::{Replay, RequestBody},
+    body::{EditError, Replay, ReplayWith, RequestBody, replay_with},
     call::{ApiStyle, Call, Operation, Spans},
     classify::{AzureClassifier, Classify},
     context::CallContext,

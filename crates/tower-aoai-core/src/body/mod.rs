@@ -1,6 +1,12 @@
 //! Bodies that can be sent again, and rewritten without being copied.
 
+mod edits;
+mod from;
 mod replay;
 mod request;
 
-pub use self::{replay::Replay, request::RequestBody};
+pub use self::{
+    edits::EditError,
+    replay::{Replay, ReplayWith, replay_with},
+    request::RequestBody,
+};
