@@ -88,7 +88,7 @@ impl CallContext {
         &self.record.call
     }
 
-    /// The same context for a call that is better known now; its record starts anew.
+    /// The same context for a call that is better known now; its record starts anew, with no attempt under way.
     #[must_use]
     pub fn with_call(mut self, call: Call) -> Self {
         let started = self.record.started;
@@ -97,6 +97,7 @@ impl CallContext {
             started,
             log: Mutex::default(),
         });
+        self.attempt = None;
         self
     }
 
