@@ -100,7 +100,7 @@ impl Call {
         self.prompt_bytes = [prompt, tools, functions, instructions]
             .into_iter()
             .flatten()
-            .filter(|value| given(value))
+            .filter(given)
             .map(|value| value.get().len())
             .sum();
 
