@@ -18,6 +18,7 @@ use crate::{Attempt, Call, Served};
 /// head alone ([`CallContext::of`]).
 #[derive(Debug, Clone)]
 pub struct CallContext {
+    call: Arc<Call>,
     record: Arc<Record>,
     now: Instant,
     deadline: Option<Instant>,
@@ -31,7 +32,6 @@ pub struct CallContext {
 
 #[derive(Debug)]
 struct Record {
-    call: Call,
     started: Instant,
     log: Mutex<Log>,
 }
@@ -52,8 +52,8 @@ impl CallContext {
     #[must_use]
     pub fn new(call: Call, now: Instant) -> Self {
         Self {
+            call: Arc::new(call),
             record: Arc::new(Record {
-                call,
                 started: now,
                 log: Mutex::default(),
             }),
@@ -85,19 +85,13 @@ impl CallContext {
     /// What the request asks for.
     #[must_use]
     pub fn call(&self) -> &Call {
-        &self.record.call
+        &self.call
     }
 
-    /// The same context for a call that is better known now; its record starts anew, with no attempt under way.
+    /// The same context, and record, for a call that is better known now.
     #[must_use]
     pub fn with_call(mut self, call: Call) -> Self {
-        let started = self.record.started;
-        self.record = Arc::new(Record {
-            call,
-            started,
-            log: Mutex::default(),
-        });
-        self.attempt = None;
+        self.call = Arc::new(call);
         self
     }
 

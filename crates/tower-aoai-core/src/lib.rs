@@ -14,7 +14,9 @@ mod error;
 mod generator;
 mod guard;
 mod hint;
+pub mod include_usage;
 mod outcome;
+pub mod prepare;
 mod quota_headers;
 mod rejected;
 pub mod rejected_response;
@@ -27,7 +29,7 @@ pub use self::{
     attempt::{Attempt, Progress},
     attempt_timeout::{AttemptTimeout, AttemptTimeoutLayer, ConnectTimeout, ConnectTimeoutLayer},
     availability::{Admission, Asked, Availability, Load},
-    body::{EditError, Replay, ReplayWith, RequestBody, replay_with},
+    body::{EditError, Replay, ReplayWith, RequestBody, replay_with, try_clone_request},
     call::{ApiStyle, Call, Operation, Spans},
     classify::{AzureClassifier, Classify},
     context::CallContext,
@@ -35,7 +37,9 @@ pub use self::{
     error::{BoxError, Error, Timeout},
     generator::Generator,
     guard::{Guard, GuardedBody, GuardedFuture},
+    include_usage::{IncludeUsage, IncludeUsageLayer},
     outcome::{Hint, HintSource, Outcome, Scope, Verdict},
+    prepare::{Prepare, PrepareLayer},
     quota_headers::{QuotaHeaders, QuotaWindow},
     rejected::{Reason, Rejected},
     rejected_response::{RejectedResponse, RejectedResponseLayer},

@@ -8,7 +8,7 @@ use std::{
 
 use http::{Request, Response};
 use pin_project::pin_project;
-use tower_aoai_core::{BoxError, CallContext, Error, Outcome, Replay};
+use tower_aoai_core::{BoxError, CallContext, Error, Outcome, Replay, try_clone_request};
 use tower_service::Service;
 
 use crate::Leg;
@@ -79,7 +79,7 @@ where
                 return Poll::Pending;
             };
             if this.legs.len() > *this.leg + 1 {
-                *this.spare = replay(&request);
+                *this.spare = try_clone_request(&request);
             }
             this.context
                 .note_served(|served| served.leg = Some(Arc::clone(&leg.name)));
@@ -100,16 +100,6 @@ fn wants_next<ResB>(result: &Result<Response<ResB>, Error>, context: &CallContex
             .and_then(|attempt| attempt.verdict())
             .is_some_and(|verdict| matches!(verdict.outcome, Outcome::Throttled { .. })),
     }
-}
-
-fn replay<B: Replay>(request: &Request<B>) -> Option<Request<B>> {
-    let mut copy = Request::new(request.body().try_clone()?);
-    request.method().clone_into(copy.method_mut());
-    request.uri().clone_into(copy.uri_mut());
-    *copy.version_mut() = request.version();
-    request.headers().clone_into(copy.headers_mut());
-    request.extensions().clone_into(copy.extensions_mut());
-    Some(copy)
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>

@@ -11,7 +11,7 @@ use http_body::Body;
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 use tower_aoai_core::{
-    BoxError, CallContext, Error, Outcome, Reason, Rejected, Replay, RetryGrant, Verdict,
+    BoxError, CallContext, Error, Outcome, Reason, Rejected, Replay, RetryGrant, Verdict, try_clone_request,
     classify::{ResponseHead, judge_head},
 };
 use tower_service::Service;
@@ -125,7 +125,7 @@ where
                     };
                     if !this.call.passes_through {
                         if this.call.may_fail_once_more() {
-                            *this.spare = replay(&request);
+                            *this.spare = try_clone_request(&request);
                             this.call.is_replayable = this.spare.is_some();
                         }
                         this.call.begin_attempt(&mut request);
@@ -346,17 +346,6 @@ impl Call {
 }
 
 const NAME: &str = "retry-after";
-
-/// The same request once more; `None` if its body can be sent only once.
-fn replay<B: Replay>(request: &Request<B>) -> Option<Request<B>> {
-    let mut copy = Request::new(request.body().try_clone()?);
-    request.method().clone_into(copy.method_mut());
-    request.uri().clone_into(copy.uri_mut());
-    *copy.version_mut() = request.version();
-    request.headers().clone_into(copy.headers_mut());
-    request.extensions().clone_into(copy.extensions_mut());
-    Some(copy)
-}
 
 #[pinned_drop]
 impl<S, B, ResB> PinnedDrop for ResponseFuture<S, B, ResB>

@@ -7,6 +7,6 @@ mod request;
 
 pub use self::{
     edits::EditError,
-    replay::{Replay, ReplayWith, replay_with},
+    replay::{Replay, ReplayWith, replay_with, try_clone_request},
     request::RequestBody,
 };

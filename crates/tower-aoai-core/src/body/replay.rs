@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Empty, Full};
 use pin_project::pin_project;
@@ -21,6 +22,18 @@ pub trait Replay: Body + Sized {
     ///
     /// Asked before the body is first polled; must be cheap.
     fn try_clone(&self) -> Option<Self>;
+}
+
+/// The same request once more, with its headers and extensions; `None` if its body can be sent only once.
+#[must_use]
+pub fn try_clone_request<B: Replay>(request: &Request<B>) -> Option<Request<B>> {
+    let mut copy = Request::new(request.body().try_clone()?);
+    request.method().clone_into(copy.method_mut());
+    request.uri().clone_into(copy.uri_mut());
+    *copy.version_mut() = request.version();
+    request.headers().clone_into(copy.headers_mut());
+    request.extensions().clone_into(copy.extensions_mut());
+    Some(copy)
 }
 
 /// A polled `Full` cannot be told from an empty one: ask before the first poll.
