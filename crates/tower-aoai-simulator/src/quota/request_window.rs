@@ -148,6 +148,7 @@ impl RequestWindow {
 
 fn share(per_minute: u64, window: Duration) -> u64 {
     let minute = window_nanoseconds(MINUTE);
-    let allowed = (i128::from(per_minute) * window_nanoseconds(window) + minute - 1) / minute;
+    let most = i128::from(per_minute).saturating_mul(window_nanoseconds(window));
+    let allowed = most.saturating_add(minute - 1) / minute;
     u64::try_from(allowed).unwrap_or(u64::MAX)
 }
