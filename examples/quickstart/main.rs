@@ -1,2 +1,80 @@
-//! placeholder
-fn main() {}
+//! Azure OpenAI's 429s, with a tower stack and without it, in less than a minute and without a key.
+//!
+//! Two runs of the same traffic against the simulator in this process: bare, and through [`stack`]. Time is simulated,
+//! so ten minutes of traffic take seconds. With `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY` and
+//! `AZURE_OPENAI_DEPLOYMENT` set, a handful of real calls go through the same stack instead.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line program
+
+mod drive;
+mod live;
+mod report;
+mod scenario;
+mod stack;
+mod traffic;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::scenario::Scenario;
+
+/// Sends the same traffic twice to a simulated Azure OpenAI deployment, bare and through a tower stack, and shows both
+/// side by side.
+///
+/// With AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT set, sends a handful of real calls
+/// through the stack instead (an http:// endpoint works too).
+#[derive(Debug, Parser)]
+#[command(name = "quickstart")]
+struct Arguments {
+    /// Minutes of traffic to simulate.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=120))]
+    minutes: u32,
+    /// The traffic's mean demand as a share of the deployment's quota.
+    #[arg(long, default_value_t = 0.9)]
+    load: f64,
+    /// Where chance starts; the same seed gives the same run.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Use the simulator even if the variables for real calls are set.
+    #[arg(long)]
+    simulate: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if !(0.05..=1.5).contains(&arguments.load) {
+        eprintln!(
+            "--load {}: a share of the quota from 0.05 to 1.5 is wanted",
+            arguments.load
+        );
+        return ExitCode::from(2);
+    }
+    let real = if arguments.simulate {
+        Ok(None)
+    } else {
+        live::Endpoint::from_environment()
+    };
+    match real {
+        Ok(Some(endpoint)) => live::run(&endpoint),
+        Ok(None) => {
+            simulate(&Scenario::new(
+                arguments.minutes,
+                arguments.load,
+                arguments.seed,
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(missing) => {
+            eprintln!("{missing}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn simulate(scenario: &Scenario) {
+    println!("{scenario}\n");
+    let bare = drive::bare(scenario);
+    let stacked = drive::stacked(scenario);
+    println!("{}", report::table(&bare, &stacked));
+    println!("{}", report::verdict(&stacked));
+}

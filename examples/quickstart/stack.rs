@@ -1,0 +1,54 @@
+//! The stack: this is what there is to copy.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use parking_lot::Mutex;
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower_aoai::{
+    core::{
+        AttemptTimeoutLayer, DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer,
+        RequestBody,
+    },
+    retry_after::{RetryAfterLayer, RetryEvent, RetryPolicy},
+};
+
+pub(crate) type Stack =
+    BoxCloneSyncService<Request<Full<Bytes>>, Response<BoxBody<Bytes, Error>>, Error>;
+
+/// Retries, observed and timed, around any service that talks to Azure OpenAI.
+pub(crate) fn stack<S, B>(client: S, seed: u64, retries: &Arc<Mutex<Vec<RetryEvent>>>) -> Stack
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
+    let policy = RetryPolicy::new()
+        .max_attempts(12)
+        .elapsed_limit(Duration::from_secs(240));
+    let events = Arc::clone(retries);
+    let retry = RetryAfterLayer::new(policy)
+        .seed(seed)
+        .on_retry(move |event| {
+            events.lock().push(event);
+            std::future::ready(())
+        });
+    let timeouts = AttemptTimeoutLayer::new()
+        .first_byte(Duration::from_secs(60))
+        .idle(Duration::from_secs(30));
+    let service = ServiceBuilder::new()
+        .layer(PrepareLayer::new())
+        .layer(DeadlineLayer::new(Duration::from_secs(300)))
+        .layer(retry)
+        .layer(IncludeUsageLayer::new())
+        .layer(ObserveLayer::new())
+        .layer(timeouts)
+        .service(client)
+        .map_response(|response: Response<_>| response.map(BodyExt::boxed));
+    BoxCloneSyncService::new(service)
+}
