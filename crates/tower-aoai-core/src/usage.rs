@@ -1,5 +1,8 @@
 //! What an answer says it used.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 /// Tokens used by one attempt, as the server reports them.
 ///
 /// `cached` and `cache_write` are parts of `input`, `reasoning` a part of `output`. Chat calls them prompt and
@@ -32,9 +35,149 @@ impl Usage {
         }
     }
 
+    /// Reads the value of an answer's `usage`.
+    ///
+    /// Takes what chat and completions (`prompt_tokens`, …), responses (`input_tokens`, …) and embeddings (no output)
+    /// send. Any member may be `null`, missing or of an unknown type, and then counts as 0. `None` if `json` is no
+    /// object or names neither input nor output.
+    #[must_use]
+    pub fn from_json(json: &[u8]) -> Option<Self> {
+        let wire: Wire<'_> = serde_json::from_slice(json).ok()?;
+        let input = wire.prompt_tokens.or(wire.input_tokens);
+        let output = wire.completion_tokens.or(wire.output_tokens);
+        if input.is_none() && output.is_none() {
+            return None;
+        }
+        let of_input = details(wire.prompt_tokens_details.or(wire.input_tokens_details));
+        let of_output = details(
+            wire.completion_tokens_details
+                .or(wire.output_tokens_details),
+        );
+        Some(Self {
+            input: count(input),
+            cached: count(of_input.cached_tokens),
+            cache_write: count(of_input.cache_write_tokens),
+            output: count(output),
+            reasoning: count(of_output.reasoning_tokens),
+        })
+    }
+
     /// Input and output together, saturating.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.input.saturating_add(self.output)
+    }
+}
+
+/// `usage` on the wire. Values are read one by one, so that a strange one does not cost the others.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    prompt_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens_details: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details<'a> {
+    #[serde(borrow)]
+    cached_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_write_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_tokens: Option<&'a RawValue>,
+}
+
+fn details(raw: Option<&RawValue>) -> Details<'_> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default()
+}
+
+/// A count; whole numbers written as decimals are taken, negative and other values are 0.
+fn count(raw: Option<&RawValue>) -> u64 {
+    let Some(text) = raw.map(RawValue::get) else {
+        return 0;
+    };
+    text.parse()
+        .unwrap_or_else(|_| text.parse::<f64>().map_or(0, |number| number as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chat_usage_with_all_its_details() {
+        let json = br#"{"prompt_tokens":100,"completion_tokens":40,"total_tokens":140,
+            "prompt_tokens_details":{"cached_tokens":64,"cache_write_tokens":8,"audio_tokens":0},
+            "completion_tokens_details":{"reasoning_tokens":30,"accepted_prediction_tokens":0}}"#;
+        let usage = Usage {
+            input: 100,
+            cached: 64,
+            cache_write: 8,
+            output: 40,
+            reasoning: 30,
+        };
+        assert_eq!(Usage::from_json(json), Some(usage));
+    }
+
+    #[test]
+    fn responses_usage_with_nested_write_details() {
+        let json =
+            br#"{"input_tokens":9,"input_tokens_details":{"cached_tokens":1,"cache_write_tokens":2,
+            "cache_write_tokens_details":{"ttl_30m_tokens":2}},"output_tokens":5,
+            "output_tokens_details":{"reasoning_tokens":4},"total_tokens":14}"#;
+        let usage = Usage {
+            input: 9,
+            cached: 1,
+            cache_write: 2,
+            output: 5,
+            reasoning: 4,
+        };
+        assert_eq!(Usage::from_json(json), Some(usage));
+    }
+
+    #[test]
+    fn embeddings_have_no_output() {
+        let json = br#"{"prompt_tokens":8,"total_tokens":8}"#;
+        assert_eq!(Usage::from_json(json), Some(Usage::new(8, 0)));
+    }
+
+    #[test]
+    fn null_missing_and_strange_members_count_as_nothing() {
+        let json = br#"{"prompt_tokens":7.0,"completion_tokens":null,"prompt_tokens_details":null,
+            "completion_tokens_details":"?"}"#;
+        assert_eq!(Usage::from_json(json), Some(Usage::new(7, 0)));
+        let json = br#"{"input_tokens":3,"input_tokens_details":{"cached_tokens":-1}}"#;
+        assert_eq!(Usage::from_json(json), Some(Usage::new(3, 0)));
+    }
+
+    #[test]
+    fn what_is_no_usage_is_none() {
+        for json in [
+            "null",
+            "{}",
+            "[]",
+            "12",
+            "",
+            "{\"total_tokens\":3}",
+            "{\"prompt_tokens\":",
+        ] {
+            assert_eq!(Usage::from_json(json.as_bytes()), None, "{json}");
+        }
     }
 }

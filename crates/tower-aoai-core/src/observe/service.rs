@@ -1,0 +1,69 @@
+//! The service.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{ObservedBody, ResponseFuture, layer::Settings, witness::Witness};
+use crate::{BoxError, CallContext, Error};
+
+/// A service whose attempts are observed: what [`ObserveLayer`](super::ObserveLayer) makes.
+///
+/// Readiness is the inner service's own; nothing is reserved, so a clone needs no care beyond the inner one's.
+#[derive(Debug, Clone)]
+pub struct Observe<S> {
+    inner: S,
+    settings: Option<Arc<Settings>>,
+}
+
+impl<S> Observe<S> {
+    pub(super) fn new(inner: S, settings: Option<Arc<Settings>>) -> Self {
+        Self { inner, settings }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Observe<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Unpin,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<ObservedBody<R>>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Error::flatten)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let witness = self.settings.as_ref().map(|settings| {
+            let context = CallContext::of(&mut request);
+            let attempt = context.attempt();
+            Witness::new(attempt, context.clone(), Arc::clone(settings))
+        });
+        ResponseFuture::new(self.inner.call(request), witness)
+    }
+}
