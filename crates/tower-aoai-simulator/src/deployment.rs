@@ -243,7 +243,8 @@ impl Deployment {
         self
     }
 
-    /// How long it takes. Default the simulator's.
+    /// How long it takes. Default the simulator's; the way to the service is the simulator's in
+    /// any case, for which deployment is meant is known only on arrival.
     pub fn latency(mut self, latency: Latency) -> Self {
         self.latency = Some(latency);
         self

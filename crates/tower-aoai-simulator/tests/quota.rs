@@ -1,4 +1,5 @@
 //! The quota models alone, at instants of the test's own making.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
 
