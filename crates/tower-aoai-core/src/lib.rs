@@ -15,6 +15,8 @@ mod generator;
 mod guard;
 mod hint;
 pub mod include_usage;
+mod json_scan;
+pub mod observe;
 mod outcome;
 pub mod prepare;
 mod quota_headers;
@@ -22,6 +24,8 @@ mod rejected;
 pub mod rejected_response;
 mod retry_budget;
 mod served;
+mod sse;
+mod stream_event;
 mod text;
 mod usage;
 
@@ -38,6 +42,7 @@ pub use self::{
     generator::Generator,
     guard::{Guard, GuardedBody, GuardedFuture},
     include_usage::{IncludeUsage, IncludeUsageLayer},
+    observe::{Observe, ObserveLayer, ObservedBody, Observer},
     outcome::{Hint, HintSource, Outcome, Scope, Verdict},
     prepare::{Prepare, PrepareLayer},
     quota_headers::{QuotaHeaders, QuotaWindow},

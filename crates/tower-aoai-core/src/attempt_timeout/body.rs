@@ -24,8 +24,9 @@ pub struct ResponseBody<B> {
     seen: Option<Seen>,
     /// The attempt that an observer above reports content to; without an observer the first frame is content.
     attempt: Option<Arc<Attempt>>,
-    #[pin]
-    timer: Option<Sleep>,
+    /// Boxed, and only once it is needed: the observer above reads the head of a stream before it hands the body on,
+    /// and a body that has been polled can be moved only if it is `Unpin`.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> ResponseBody<B> {
@@ -93,14 +94,11 @@ where
         let Some((at, timeout)) = this.limits.next(*seen) else {
             return Poll::Pending;
         };
-        match this.timer.as_mut().as_pin_mut() {
-            Some(timer) if timer.deadline() == at => {}
-            Some(timer) => timer.reset(at),
-            None => this.timer.set(Some(sleep_until(at))),
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
         }
-        if let Some(timer) = this.timer.as_pin_mut() {
-            ready!(timer.poll(cx));
-        }
+        ready!(timer.as_mut().poll(cx));
         this.inner.set(None);
         Poll::Ready(Some(Err(timeout.into())))
     }

@@ -37,8 +37,8 @@ pub struct ConnectTimeout<S> {
 pub struct ConnectFuture<F> {
     #[pin]
     inner: F,
-    #[pin]
-    timer: Sleep,
+    /// Boxed, for hyper-util's client takes only connectors whose futures are `Unpin`.
+    timer: Pin<Box<Sleep>>,
 }
 
 impl ConnectTimeoutLayer {
@@ -75,7 +75,7 @@ where
     fn call(&mut self, target: T) -> Self::Future {
         ConnectFuture {
             inner: self.inner.call(target),
-            timer: sleep(self.limit),
+            timer: Box::pin(sleep(self.limit)),
         }
     }
 }
@@ -92,7 +92,7 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result.map_err(Error::flatten));
         }
-        ready!(this.timer.poll(cx));
+        ready!(this.timer.as_mut().poll(cx));
         Poll::Ready(Err(Timeout::Connect.into()))
     }
 }

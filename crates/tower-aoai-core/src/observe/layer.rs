@@ -32,7 +32,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            classify: Arc::new(AzureClassifier),
+            classify: Arc::new(AzureClassifier::default()),
             observers: Vec::new(),
             hold_for: Duration::from_secs(2),
             hold_bytes: 256 << 10,
