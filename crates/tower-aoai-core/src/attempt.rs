@@ -36,7 +36,7 @@ pub struct Progress {
     pub first_byte: Option<Instant>,
     /// When the first content was handed on: from here on nothing may be tried again.
     pub first_content: Option<Instant>,
-    /// How many streamed events carried content.
+    /// How many streamed events carried content: counted as they are handed on, written when the attempt ends.
     pub content_events: u64,
     /// When the outcome was known.
     pub ended: Option<Instant>,

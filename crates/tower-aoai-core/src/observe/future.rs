@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Response,
+    HeaderMap, HeaderValue, Response,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     response::Parts,
 };
@@ -139,7 +139,12 @@ where
         }
         HeadVerdict::ReadBody => {
             let settings = witness.settings();
-            let (time, bytes) = (settings.error_for, settings.error_bytes);
+            let time = settings.error_for;
+            let bytes = if time.is_zero() {
+                0
+            } else {
+                settings.error_bytes
+            };
             let body = ObservedBody::new(body, Watch::Off, Some(witness));
             let response = Response::from_parts(parts, body);
             Begun::Ahead(Ahead::new(response, Goal::ErrorBody, now + time, bytes))
@@ -182,21 +187,19 @@ where
 
 /// What a body is watched for, by its type; what is compressed cannot be read.
 fn choose(headers: &HeaderMap, witness: &Witness) -> Watch {
-    let header = |name| {
-        let value = headers.get(name).map_or(&b""[..], |value| value.as_bytes());
-        value.trim_ascii().to_ascii_lowercase()
-    };
-    let encoding = header(CONTENT_ENCODING);
-    let content_type = header(CONTENT_TYPE);
-    let mime = content_type.split(|byte| *byte == b';').next();
-    match mime.unwrap_or_default().trim_ascii() {
-        _ if !matches!(&*encoding, b"" | b"identity") => Watch::End { content: false },
-        b"text/event-stream" => Watch::Stream(StreamWatch::new(
-            witness.settings().event_bytes,
-            witness.context().usage_added(),
-        )),
-        b"application/json" => Watch::Json(JsonWatch::new()),
-        mime if mime.ends_with(b"+json") => Watch::Json(JsonWatch::new()),
-        _ => Watch::End { content: false },
+    let value = |name| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+    let encoding = value(CONTENT_ENCODING).trim_ascii();
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
+        return Watch::End { content: false };
+    }
+    let mime = value(CONTENT_TYPE).split(|byte| *byte == b';').next();
+    let mime = mime.unwrap_or_default().trim_ascii();
+    if mime.eq_ignore_ascii_case(b"text/event-stream") {
+        let strips = witness.context().usage_added();
+        Watch::Stream(StreamWatch::new(witness.settings().event_bytes, strips))
+    } else if mime.eq_ignore_ascii_case(b"application/json") || mime.ends_with(b"+json") {
+        Watch::Json(JsonWatch::new())
+    } else {
+        Watch::End { content: false }
     }
 }
