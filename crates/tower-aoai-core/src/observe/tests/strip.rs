@@ -98,3 +98,19 @@ async fn a_length_that_will_not_be_true_is_taken_back() {
         );
     }
 }
+
+/// Also between the CR and the LF that end it.
+#[tokio::test(start_paused = true)]
+async fn cut_at_any_byte_the_whole_event_goes_and_nothing_else() {
+    for end in ["\n", "\r\n", "\r"] {
+        let text = (content("a") + USAGE + DONE).replace('\n', end);
+        let kept = (content("a") + DONE).replace('\n', end);
+        for at in 0..text.len() {
+            let (head, tail) = text.split_at(at);
+            let (passed, _) = strip([data(head), data(tail)]).await;
+            assert_eq!(passed, kept, "{end:?} {at}");
+        }
+        let bytes = text.bytes().map(|byte| data(char::from(byte)));
+        assert_eq!(strip(bytes).await.0, kept);
+    }
+}
