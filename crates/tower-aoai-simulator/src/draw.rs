@@ -1,8 +1,6 @@
 //! Random draws. Every request has a generator of its own, derived from the simulator's seed and
 //! the request's number, so that how its answer is read cannot disturb another's.
 
-use std::fmt::Write as _;
-
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 #[derive(Debug, Clone)]
@@ -60,13 +58,11 @@ impl Draws {
         )
     }
 
-    /// Lower-case hexadecimal digits.
+    /// So many lower-case hexadecimal digits, 32 at most.
     pub(crate) fn hex(&mut self, digits: usize) -> String {
-        let mut text = String::with_capacity(digits);
-        for _ in 0..digits {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{:x}", self.between(0, 15));
-        }
+        let bits: u128 = self.0.random();
+        let mut text = format!("{bits:032x}");
+        text.truncate(digits);
         text
     }
 }

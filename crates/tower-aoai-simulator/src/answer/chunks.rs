@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
 
-use super::{Answer, filter_results, prompt_filter_results, text};
+use super::{Answer, FILTER_RESULTS, prompt_filter_results, quoted, text};
 use crate::request::Operation;
 
 /// The end of a stream.
@@ -43,78 +42,78 @@ impl Renderer {
     }
 }
 
-fn data(value: &Value) -> Bytes {
-    format!("data: {value}\n\n").into()
-}
-
 /// The events before the text, how to render it, and the events after it.
+///
+/// All are put together from text, not from JSON: they are the bulk of what is ever sent.
 pub(super) fn events(
     answer: &Answer,
     include_usage: bool,
 ) -> (VecDeque<Bytes>, Renderer, VecDeque<Bytes>) {
     let chat = answer.operation == Operation::ChatCompletions;
-    let chunk = |choices: &Value, usage: &Value| {
-        let mut chunk = json!({
-            "id": answer.id,
-            "object": if chat { "chat.completion.chunk" } else { "text_completion" },
-            "created": answer.created,
-            "model": answer.model,
-            "system_fingerprint": answer.fingerprint,
-            "choices": choices,
-        });
-        if include_usage {
-            chunk["usage"] = usage.clone();
-        }
-        chunk
+    let kind = if chat {
+        "chat.completion.chunk"
+    } else {
+        "text_completion"
     };
+    let tail = format!(
+        "\"created\":{},\"id\":{},\"model\":{},\"object\":\"{kind}\",\"system_fingerprint\":{}",
+        answer.created,
+        quoted(&answer.id),
+        quoted(&answer.model),
+        quoted(&answer.fingerprint),
+    );
+    // Null in every chunk but the last, or in none at all.
+    let null = if include_usage { ",\"usage\":null" } else { "" };
+    let chunk = |choice: &str| {
+        Bytes::from(format!(
+            "data: {{\"choices\":[{{{choice}}}],{tail}{null}}}\n\n"
+        ))
+    };
+
     let mut opening = VecDeque::new();
     if answer.annotations {
-        let mut first = json!({
-            "id": "", "object": "", "created": 0, "model": "", "choices": [],
-            "prompt_filter_results": prompt_filter_results(),
-        });
-        if include_usage {
-            first["usage"] = Value::Null;
-        }
-        opening.push_back(data(&first));
+        let results = prompt_filter_results();
+        opening.push_back(Bytes::from(format!(
+            "data: {{\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":{results}{null}}}\n\n"
+        )));
     }
-    let choice = |index: u64, mut rest: Value| {
-        rest["index"] = index.into();
-        rest["logprobs"] = Value::Null;
-        rest
-    };
     if chat {
-        for index in 0..answer.choices {
-            let delta = json!({"role": "assistant", "content": "", "refusal": null});
-            let choice = choice(index, json!({"delta": delta, "finish_reason": null}));
-            opening.push_back(data(&chunk(&json!([choice]), &Value::Null)));
-        }
+        opening.extend((0..answer.choices).map(|index| {
+            chunk(&format!(
+                "\"delta\":{{\"content\":\"\",\"refusal\":null,\"role\":\"assistant\"}},\"finish_reason\":null,\"index\":{index},\"logprobs\":null"
+            ))
+        }));
     }
-    let mut closing = VecDeque::new();
-    for index in 0..answer.choices {
-        let mut rest = json!({"finish_reason": answer.finish_reason()});
+
+    let (finish, rest) = (
+        answer.finish_reason(),
         if chat {
-            rest["delta"] = json!({});
+            "\"delta\":{}"
         } else {
-            rest["text"] = "".into();
-        }
-        if answer.annotations {
-            rest["content_filter_results"] = if chat { json!({}) } else { filter_results() };
-        }
-        closing.push_back(data(&chunk(&json!([choice(index, rest)]), &Value::Null)));
-    }
+            "\"text\":\"\""
+        },
+    );
+    let filter = if answer.annotations {
+        "\"content_filter_results\":{},"
+    } else {
+        ""
+    };
+    let mut closing: VecDeque<Bytes> = (0..answer.choices)
+        .map(|index| {
+            chunk(&format!(
+                "{filter}{rest},\"finish_reason\":\"{finish}\",\"index\":{index},\"logprobs\":null"
+            ))
+        })
+        .collect();
     if include_usage {
-        closing.push_back(data(&chunk(&json!([]), &answer.usage())));
+        let usage = answer.usage();
+        let event = format!("data: {{\"choices\":[],{tail},\"usage\":{usage}}}\n\n");
+        closing.push_back(event.into());
     }
     closing.push_back(Bytes::from_static(DONE));
-    (opening, renderer(answer, chat, include_usage), closing)
-}
 
-/// Content chunks are the bulk of a stream, so they are put together from strings instead of
-/// written as JSON each time.
-fn renderer(answer: &Answer, chat: bool, include_usage: bool) -> Renderer {
     let filter = if answer.annotations {
-        format!("\"content_filter_results\":{},", filter_results())
+        format!("\"content_filter_results\":{FILTER_RESULTS},")
     } else {
         String::new()
     };
@@ -123,24 +122,13 @@ fn renderer(answer: &Answer, chat: bool, include_usage: bool) -> Renderer {
     } else {
         ("\"text\":\"", "\"")
     };
-    let kind = if chat {
-        "chat.completion.chunk"
-    } else {
-        "text_completion"
-    };
-    let usage = if include_usage { ",\"usage\":null" } else { "" };
-    Renderer {
+    let renderer = Renderer {
         before: format!("data: {{\"choices\":[{{{filter}\"index\":"),
         between: format!(",\"finish_reason\":null,\"logprobs\":null,{open}"),
-        after: format!(
-            "{close}}}],\"created\":{},\"id\":{},\"model\":{},\"object\":\"{kind}\",\"system_fingerprint\":{}{usage}}}\n\n",
-            answer.created,
-            json!(answer.id),
-            json!(answer.model),
-            json!(answer.fingerprint),
-        ),
+        after: format!("{close}}}],{tail}{null}}}\n\n"),
         text_first: false,
         offset: 0,
         choices: answer.choices.max(1),
-    }
+    };
+    (opening, renderer, closing)
 }

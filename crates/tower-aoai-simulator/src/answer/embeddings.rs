@@ -27,7 +27,9 @@ pub(super) fn whole(answer: &Answer, ask: &Ask, draws: &mut Draws) -> Bytes {
         })
         .collect();
     let body = json!({
-        "object": "list", "data": data, "model": answer.model, "usage": answer.usage(),
+        "object": "list", "data": data, "model": answer.model, "usage": {
+            "prompt_tokens": answer.prompt_tokens, "total_tokens": answer.prompt_tokens,
+        },
     });
     body.to_string().into()
 }

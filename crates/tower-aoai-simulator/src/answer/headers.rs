@@ -25,6 +25,8 @@ pub(crate) fn common(
         ("x-content-type-options", "nosniff"),
         ("x-accel-buffering", "no"),
     ];
+    // About as many as an answer has: growing step by step hashes them over and over.
+    headers.reserve(24);
     for (name, value) in FIXED {
         headers.insert(
             HeaderName::from_static(name),

@@ -11,7 +11,7 @@ mod text;
 mod whole;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     draw::Draws,
@@ -49,32 +49,14 @@ impl Answer {
         if self.cut { "length" } else { "stop" }
     }
 
-    /// The `usage` of this answer in its operation's words.
-    fn usage(&self) -> Value {
+    /// The `usage` of chat and legacy completions, as JSON.
+    fn usage(&self) -> String {
+        let (prompt, cached) = (self.prompt_tokens, self.cached_tokens);
         let completion = self.completion_tokens();
-        let total = self.prompt_tokens.saturating_add(completion);
-        match self.operation {
-            Operation::Embeddings => {
-                json!({"prompt_tokens": self.prompt_tokens, "total_tokens": self.prompt_tokens})
-            }
-            Operation::Responses => json!({
-                "input_tokens": self.prompt_tokens,
-                "input_tokens_details": {"cached_tokens": self.cached_tokens},
-                "output_tokens": completion,
-                "output_tokens_details": {"reasoning_tokens": 0},
-                "total_tokens": total,
-            }),
-            _ => json!({
-                "prompt_tokens": self.prompt_tokens,
-                "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": self.cached_tokens},
-                "completion_tokens": completion,
-                "completion_tokens_details": {
-                    "accepted_prediction_tokens": 0, "audio_tokens": 0,
-                    "reasoning_tokens": 0, "rejected_prediction_tokens": 0,
-                },
-                "total_tokens": total,
-            }),
-        }
+        let total = prompt.saturating_add(completion);
+        format!(
+            "{{\"completion_tokens\":{completion},\"completion_tokens_details\":{{\"accepted_prediction_tokens\":0,\"audio_tokens\":0,\"reasoning_tokens\":0,\"rejected_prediction_tokens\":0}},\"prompt_tokens\":{prompt},\"prompt_tokens_details\":{{\"audio_tokens\":0,\"cached_tokens\":{cached}}},\"total_tokens\":{total}}}"
+        )
     }
 
     /// The body of an answer that is not streamed.
@@ -82,7 +64,7 @@ impl Answer {
         match self.operation {
             Operation::Embeddings => embeddings::whole(self, ask, draws),
             Operation::Responses => responses::whole(self).to_string().into(),
-            _ => whole::whole(self).to_string().into(),
+            _ => whole::whole(self).into(),
         }
     }
 }
@@ -96,12 +78,16 @@ pub(crate) fn id_prefix(operation: Operation) -> &'static str {
     }
 }
 
-/// Nothing was found, in the words of the content filter.
-fn filter_results() -> Value {
-    let safe = json!({"filtered": false, "severity": "safe"});
-    json!({"hate": safe, "self_harm": safe, "sexual": safe, "violence": safe})
+/// Nothing was found, in the words of the content filter. As text: it is in every answer, and
+/// building it as JSON each time was most of an answer's cost.
+const FILTER_RESULTS: &str = r#"{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"},"sexual":{"filtered":false,"severity":"safe"},"violence":{"filtered":false,"severity":"safe"}}"#;
+
+/// The same of the prompt.
+fn prompt_filter_results() -> String {
+    format!("[{{\"content_filter_results\":{FILTER_RESULTS},\"prompt_index\":0}}]")
 }
 
-fn prompt_filter_results() -> Value {
-    json!([{"prompt_index": 0, "content_filter_results": filter_results()}])
+/// A text as JSON writes it.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
 }

@@ -20,6 +20,17 @@ fn object(answer: &Answer, status: &str, output: &Value, usage: &Value) -> Value
     })
 }
 
+fn usage(answer: &Answer) -> Value {
+    let (prompt, completion) = (answer.prompt_tokens, answer.completion_tokens());
+    json!({
+        "input_tokens": prompt,
+        "input_tokens_details": {"cached_tokens": answer.cached_tokens},
+        "output_tokens": completion,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": prompt.saturating_add(completion),
+    })
+}
+
 fn item_id(answer: &Answer) -> String {
     format!("msg_{}", answer.id.trim_start_matches("resp_"))
 }
@@ -46,7 +57,7 @@ fn final_status(answer: &Answer) -> &'static str {
 pub(super) fn whole(answer: &Answer) -> Value {
     let status = final_status(answer);
     let item = item(answer, status, &json!([part(&text(answer.tokens))]));
-    object(answer, status, &json!([item]), &answer.usage())
+    object(answer, status, &json!([item]), &usage(answer))
 }
 
 fn event(mut data: Value, sequence: u64) -> Bytes {
@@ -96,7 +107,7 @@ pub(super) fn events(answer: &Answer) -> (VecDeque<Bytes>, Renderer, VecDeque<By
         json!({"type": "response.output_item.done", "output_index": 0, "item": done}),
         json!({
             "type": format!("response.{status}"),
-            "response": object(answer, status, &json!([done]), &answer.usage()),
+            "response": object(answer, status, &json!([done]), &usage(answer)),
         }),
     ];
     let numbered = |from: u64, events: [Value; 4]| {

@@ -1,45 +1,68 @@
-//! Chat and legacy completions that are not streamed.
+//! Chat and legacy completions that are not streamed. Written as text, not by way of a tree of
+//! JSON: benchmarks ask for millions of them.
 
-use serde_json::{Value, json};
+use std::fmt::Write as _;
 
-use super::{Answer, filter_results, prompt_filter_results, text};
+use super::{Answer, FILTER_RESULTS, prompt_filter_results, quoted, text};
 use crate::request::Operation;
 
-pub(super) fn whole(answer: &Answer) -> Value {
-    let text = text(answer.tokens);
-    let choices: Vec<Value> = (0..answer.choices)
-        .map(|index| choice(answer, index, &text))
-        .collect();
+pub(super) fn whole(answer: &Answer) -> String {
     let chat = answer.operation == Operation::ChatCompletions;
-    let mut body = json!({
-        "id": answer.id,
-        "object": if chat { "chat.completion" } else { "text_completion" },
-        "created": answer.created,
-        "model": answer.model,
-        "system_fingerprint": answer.fingerprint,
-        "choices": choices,
-        "usage": answer.usage(),
-    });
-    if answer.annotations {
-        body["prompt_filter_results"] = prompt_filter_results();
+    // None of its pieces needs escaping.
+    let text = text(answer.tokens);
+    let mut body = String::with_capacity(text.len() + 1_024);
+    body.push_str("{\"choices\":[");
+    for index in 0..answer.choices {
+        if index > 0 {
+            body.push(',');
+        }
+        choice(&mut body, answer, index, chat, &text);
     }
+    let kind = if chat {
+        "chat.completion"
+    } else {
+        "text_completion"
+    };
+    // Writing to a string cannot fail.
+    let _ = write!(
+        body,
+        "],\"created\":{},\"id\":{},\"model\":{},\"object\":\"{kind}\",",
+        answer.created,
+        quoted(&answer.id),
+        quoted(&answer.model),
+    );
+    if answer.annotations {
+        let _ = write!(
+            body,
+            "\"prompt_filter_results\":{},",
+            prompt_filter_results()
+        );
+    }
+    let fingerprint = quoted(&answer.fingerprint);
+    let _ = write!(
+        body,
+        "\"system_fingerprint\":{fingerprint},\"usage\":{}}}",
+        answer.usage()
+    );
     body
 }
 
-fn choice(answer: &Answer, index: u64, text: &str) -> Value {
-    let mut choice = json!({
-        "index": index,
-        "finish_reason": answer.finish_reason(),
-        "logprobs": null,
-    });
-    if answer.operation == Operation::ChatCompletions {
-        choice["message"] =
-            json!({"role": "assistant", "content": text, "refusal": null, "annotations": []});
-    } else {
-        choice["text"] = text.into();
-    }
+fn choice(body: &mut String, answer: &Answer, index: u64, chat: bool, text: &str) {
+    body.push('{');
     if answer.annotations {
-        choice["content_filter_results"] = filter_results();
+        let _ = write!(body, "\"content_filter_results\":{FILTER_RESULTS},");
     }
-    choice
+    let finish = answer.finish_reason();
+    let _ = write!(
+        body,
+        "\"finish_reason\":\"{finish}\",\"index\":{index},\"logprobs\":null,"
+    );
+    let _ = if chat {
+        write!(
+            body,
+            "\"message\":{{\"annotations\":[],\"content\":\"{text}\",\"refusal\":null,\"role\":\"assistant\"}}}}"
+        )
+    } else {
+        write!(body, "\"text\":\"{text}\"}}")
+    };
 }

@@ -13,6 +13,7 @@ use crate::{
     booking::{Charge, Quota},
     deployment::{Deployment, HeaderStyle, RetryHints},
     draw::Draws,
+    models::Model,
     quota::{QuotaSnapshot, Refusal, RefusalReason, TokenLimit},
     request::{Ask, Operation, Route},
     script::{Kind, Scripted, StreamFault},
@@ -42,6 +43,8 @@ pub(super) struct Asked<'a> {
     pub(super) shared: &'a Shared,
     pub(super) read: &'a Read,
     pub(super) deployed: Option<&'a Deployment>,
+    /// What is known of its model.
+    pub(super) model: Option<Model>,
     pub(super) index: Option<usize>,
     pub(super) authorised: bool,
     pub(super) ids: &'a Ids,
@@ -127,7 +130,7 @@ impl Asked<'_> {
             });
         };
         let ask = self.read.ask.as_ref().map_err(Clone::clone)?;
-        let model = deployment.facts();
+        let model = self.model.unwrap_or_else(|| deployment.facts());
         if !model.supports(route.operation) {
             return Err(Failure::unsupported(route.operation, &deployment.model));
         }
@@ -251,7 +254,7 @@ impl Asked<'_> {
     pub(super) fn choice_tokens(&self, ask: &Ask) -> (u64, bool) {
         let limit = ask
             .max_output
-            .or_else(|| self.deployed.map(|deployed| deployed.facts().max_output));
+            .or_else(|| self.model.map(|model| model.max_output));
         let limit = limit.unwrap_or(u64::MAX);
         (self.length.min(limit), self.length > limit)
     }

@@ -83,6 +83,7 @@ pub(crate) fn serve(
         shared,
         read: &read,
         deployed,
+        model: deployed.map(Deployment::facts),
         index,
         authorised,
         ids: &ids,
