@@ -84,9 +84,10 @@ impl Backoff {
         } else {
             1.0
         };
-        let grown = self.base.as_secs_f64() * multiplier.powf(f64::from(n));
+        // Finite, or a base of zero would grow to something that is not a number.
+        let growth = multiplier.powf(f64::from(n)).min(f64::MAX);
+        let grown = self.base.as_secs_f64() * growth;
         let cap = self.cap.as_secs_f64();
-        // `min` also turns the infinity of a far retry into the cap.
         let jittered = self.jitter.apply(grown.min(cap), draw.clamp(0.0, 1.0));
         Duration::try_from_secs_f64(jittered).map_or(self.cap, |delay| delay.min(self.cap))
     }
@@ -167,6 +168,11 @@ mod tests {
             };
             let backoff = Backoff::exponential(base).multiplier(multiplier).cap(cap).jitter(jitter);
             prop_assert!(backoff.delay(n, draw) <= cap);
+        }
+
+        #[test]
+        fn a_base_of_zero_stays_zero(n in any::<u32>(), draw in 0.0f64..1.0) {
+            prop_assert_eq!(Backoff::exponential(Duration::ZERO).delay(n, draw), Duration::ZERO);
         }
 
         #[test]

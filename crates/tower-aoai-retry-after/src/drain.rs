@@ -40,7 +40,9 @@ impl<B: Body> Future for Drain<B> {
         while let Some(body) = this.body.as_mut().as_pin_mut() {
             match ready!(body.poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    *this.read += frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                    // A frame without data counts too, or a body of nothing else would never end.
+                    let data = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                    *this.read = this.read.saturating_add(data.max(1));
                     if *this.read > LIMIT {
                         this.body.set(None);
                     }

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
@@ -11,18 +12,19 @@ use http_body::Body;
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 use tower_aoai_core::{
-    BoxError, CallContext, Error, Outcome, Reason, Rejected, Replay, RetryGrant, Verdict, try_clone_request,
+    BoxError, CallContext, Error, Outcome, Reason, Rejected, Replay, RetryGrant, Verdict,
     classify::{ResponseHead, judge_head},
+    try_clone_request,
 };
 use tower_service::Service;
 
 use crate::{
-    GiveUp, RetryEvent, RetryPolicy,
+    RetryEvent, RetryPolicy,
     drain::Drain,
     handle::End,
     layer::Shared,
     pause::Pause,
-    session::{Failure, Limits, Retry, Session},
+    session::{Failure, GiveUp, Limits, Retry, Session},
 };
 
 /// The future of a [`RetryAfter`](crate::RetryAfter).
@@ -52,7 +54,12 @@ struct Call {
     /// Whether the request has to be sent, once, whatever comes of it, because a layer above owns the retries.
     passes_through: bool,
     is_replayable: bool,
-    has_ended: bool,
+    /// When the wait under way began.
+    waits_since: Option<Instant>,
+    /// Whether the clock was read before the inner service's readiness had to be waited for.
+    is_clock_stale: bool,
+    /// Whether the call was counted, or is not to be.
+    is_counted: bool,
 }
 
 #[pin_project(project = StateProject)]
@@ -89,7 +96,9 @@ where
             grant: None,
             passes_through,
             is_replayable: true,
-            has_ended: false,
+            waits_since: None,
+            is_clock_stale: false,
+            is_counted: passes_through,
         };
         Self {
             service,
@@ -115,16 +124,26 @@ where
         loop {
             match this.state.as_mut().project() {
                 StateProject::Readying => {
-                    // An instance whose readiness failed must not be used again, so this ends the call.
-                    if let Err(error) = ready!(this.service.poll_ready(cx)) {
-                        this.call.end(End::GaveUp(GiveUp::Final));
-                        return Poll::Ready(Err(Error::flatten(error)));
+                    match this.service.poll_ready(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        // An instance whose readiness failed must not be used again, so this ends the call.
+                        Poll::Ready(Err(error)) => {
+                            this.call.end(End::GaveUp(GiveUp::Final));
+                            return Poll::Ready(Err(Error::flatten(error)));
+                        }
+                        Poll::Pending => {
+                            this.call.is_clock_stale = true;
+                            return Poll::Pending;
+                        }
                     }
                     let Some(mut request) = this.request.take() else {
                         return Poll::Pending;
                     };
                     if !this.call.passes_through {
-                        if this.call.may_fail_once_more() {
+                        if let Err(late) = this.call.check_start() {
+                            return Poll::Ready(Err(late.into()));
+                        }
+                        if this.call.policy().allows_retries() {
                             *this.spare = try_clone_request(&request);
                             this.call.is_replayable = this.spare.is_some();
                         }
@@ -136,14 +155,12 @@ where
                 StateProject::Calling(future) => {
                     let result = ready!(future.poll(cx)).map_err(Error::flatten);
                     if this.call.passes_through {
-                        this.call.has_ended = true;
                         return Poll::Ready(result);
                     }
-                    let Some(retry) = this.call.decide(&result) else {
+                    let Some(pause) = this.call.decide(&result) else {
                         return Poll::Ready(result);
                     };
                     let drain = result.ok().map(|response| Drain::new(response.into_body()));
-                    let pause = this.call.pause(&retry);
                     *this.request = this.spare.take();
                     this.state.set(State::Waiting { pause, drain });
                 }
@@ -153,10 +170,8 @@ where
                         let _ = drain.poll(cx);
                     }
                     ready!(pause.poll(cx));
+                    this.call.resume();
                     this.state.set(State::Readying);
-                    if let Err(rejected) = this.call.resume() {
-                        return Poll::Ready(Err(rejected.into()));
-                    }
                 }
             }
         }
@@ -168,8 +183,28 @@ impl Call {
         self.own_policy.as_ref().unwrap_or(&self.shared.policy)
     }
 
-    fn may_fail_once_more(&self) -> bool {
-        self.session.may_fail_once_more(self.policy())
+    fn limits(&self) -> Limits {
+        Limits {
+            deadline: self.context.deadline(),
+            start_by: self.context.start_by(),
+            expected_service: self.policy().expected_service,
+        }
+    }
+
+    /// Before each attempt: a hook, or the inner service's readiness, may have taken more time than the call has.
+    fn check_start(&mut self) -> Result<(), Rejected> {
+        if mem::take(&mut self.is_clock_stale) {
+            self.context.set_now(Instant::now());
+        }
+        let Err(why) = self.limits().check(self.context.now()) else {
+            return Ok(());
+        };
+        self.end(End::GaveUp(why));
+        let reason = match why {
+            GiveUp::StartBy => Reason::StartBy,
+            _ => Reason::Deadline,
+        };
+        Err(Rejected::new(reason, NAME))
     }
 
     fn begin_attempt<B>(&mut self, request: &mut Request<B>) {
@@ -184,13 +219,14 @@ impl Call {
         *CallContext::of(request) = below;
     }
 
-    /// What comes after a try: `None` if it stands.
-    fn decide<ResB>(&mut self, result: &Result<Response<ResB>, Error>) -> Option<Retry> {
-        let verdict = match result {
+    /// The wait for the next try; `None` if this one stands.
+    fn decide<ResB>(&mut self, result: &Result<Response<ResB>, Error>) -> Option<Pause> {
+        let has_content = self.has_content();
+        let mut verdict = match result {
             Err(Error::Rejected(rejected)) if !self.was_sent() => {
-                return self.decide_refusal(rejected);
+                return self.settle(Failure::Refusal(rejected), Instant::now(), None);
             }
-            Err(error) => self.shared.classify.failure(error, self.has_content()),
+            Err(error) => self.shared.classify.failure(error, has_content),
             Ok(response) => self.judge(response),
         };
         if let Some(grant) = self.grant.take() {
@@ -208,6 +244,10 @@ impl Call {
             self.end(End::Answered);
             return None;
         }
+        if has_content {
+            // Whatever the classifier thinks of it: somebody has read the beginning.
+            verdict.outcome = Outcome::Broken;
+        }
         let failure = Failure::Attempt {
             verdict,
             retry_at: self.context.retry_at(),
@@ -215,27 +255,19 @@ impl Call {
         self.settle(failure, now, Some(verdict.outcome))
     }
 
-    fn decide_refusal(&mut self, rejected: &Rejected) -> Option<Retry> {
-        self.settle(Failure::Refusal(rejected), Instant::now(), None)
-    }
-
     fn settle(
         &mut self,
         failure: Failure<'_>,
         now: Instant,
         outcome: Option<Outcome>,
-    ) -> Option<Retry> {
-        let limits = Limits {
-            deadline: self.context.deadline(),
-            start_by: self.context.start_by(),
-        };
+    ) -> Option<Pause> {
+        let limits = self.limits();
         let draw = self.shared.generator.fraction();
-        let mut session = self.session;
-        let decision = session.after(failure, self.policy(), limits, now, draw);
-        self.session = session;
-        let decision = decision.and_then(|retry| self.permit(retry, now));
-        match decision {
+        let policy = self.own_policy.as_ref().unwrap_or(&self.shared.policy);
+        let decision = self.session.after(failure, policy, limits, now, draw);
+        match decision.and_then(|retry| self.permit(retry, now)) {
             Ok(retry) => {
+                self.waits_since = Some(now);
                 tracing::debug!(
                     attempt = self.session.sends(),
                     outcome = outcome.map(|outcome| outcome.name()),
@@ -243,7 +275,7 @@ impl Call {
                     delay_ms = u64::try_from(retry.delay.as_millis()).unwrap_or(u64::MAX),
                     "the call is tried again"
                 );
-                Some(retry)
+                Some(self.pause(&retry, outcome))
             }
             Err(why) => {
                 let attempts = self.session.sends();
@@ -277,44 +309,35 @@ impl Call {
         Ok(retry)
     }
 
-    fn pause(&mut self, retry: &Retry) -> Pause {
-        self.shared.handle.retried(retry.reason, retry.delay);
-        self.context
-            .note_served(|served| served.waited = served.waited.saturating_add(retry.delay));
-        let outcome = self
-            .context
-            .last_attempt()
-            .and_then(|attempt| attempt.verdict())
-            .map(|verdict| verdict.outcome);
-        let hook = self.shared.hook.as_ref();
-        let hook =
-            hook.map(|hook| hook.call(RetryEvent::new(self.session.sends(), retry, outcome)));
+    fn pause(&self, retry: &Retry, outcome: Option<Outcome>) -> Pause {
+        self.shared.handle.retried(retry.reason);
+        let event = RetryEvent::new(self.session.sends(), retry, outcome);
+        let hook = self.shared.hook.as_ref().map(|hook| hook.call(event));
         Pause::until(retry.at, hook)
     }
 
-    /// After the wait: a hook may have made it longer than the call has time.
-    fn resume(&mut self) -> Result<(), Rejected> {
+    /// After the wait.
+    fn resume(&mut self) {
         let now = Instant::now();
         self.context.set_now(now);
-        if self
-            .context
-            .deadline()
-            .is_some_and(|deadline| now >= deadline)
-        {
-            self.end(End::GaveUp(GiveUp::Deadline));
-            return Err(Rejected::new(Reason::Deadline, NAME));
+        if let Some(since) = self.waits_since.take() {
+            let waited = now.saturating_duration_since(since);
+            self.shared.handle.waited(waited);
+            self.context
+                .note_served(|served| served.waited = served.waited.saturating_add(waited));
         }
-        Ok(())
     }
 
     fn judge<ResB>(&self, response: &Response<ResB>) -> Verdict {
-        let attempt = self
+        let progress = self
             .context
             .last_attempt()
-            .filter(|attempt| attempt.is_sent());
-        match attempt {
+            .map(|attempt| attempt.progress())
+            .unwrap_or_default();
+        match progress.verdict {
+            Some(verdict) => verdict,
             // An observed answer without a verdict is a stream that is well so far.
-            Some(attempt) => attempt.verdict().unwrap_or(Outcome::Success.into()),
+            None if progress.first_byte.is_some() => Outcome::Success.into(),
             None => {
                 let head = ResponseHead {
                     status: response.status(),
@@ -338,8 +361,7 @@ impl Call {
     }
 
     fn end(&mut self, end: End) {
-        if !self.has_ended {
-            self.has_ended = true;
+        if !mem::replace(&mut self.is_counted, true) {
             self.shared.handle.ended(end, self.session.sends());
         }
     }
@@ -354,18 +376,15 @@ where
 {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        if matches!(&*this.state, State::Calling(_)) {
-            // Nobody can say any more whether the retry was sent: it counts.
-            if let Some(grant) = this.call.grant.take() {
+        let call = this.call;
+        if matches!(&*this.state, State::Calling(_)) && !call.is_counted {
+            // Nobody can say any more whether it was sent: it counts as if it was.
+            call.session.sent();
+            if let Some(grant) = call.grant.take() {
                 grant.spend();
             }
-            if !this.call.passes_through && !this.call.has_ended {
-                this.call.session.sent();
-            }
         }
-        if !this.call.passes_through {
-            this.call.end(End::Cancelled);
-        }
+        call.end(End::Cancelled);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use crate::{GiveUp, RetryReason};
+use crate::{RetryReason, session::GiveUp};
 
 /// Shows what all services of one layer have done; clones show the same.
 #[derive(Debug, Clone, Default)]
@@ -42,13 +42,13 @@ pub struct RetryCounts {
     pub out_of_time: u64,
     /// Calls given up because of the elapsed limit.
     pub out_of_patience: u64,
-    /// Calls given up because the server asked for a longer wait than the hint cap.
+    /// Calls given up because the server, or a layer below, asked for a longer wait than the hint cap.
     pub over_hint_cap: u64,
     /// Calls given up because the retry budget was spent.
     pub out_of_budget: u64,
     /// Calls given up because their body could be sent only once.
     pub unreplayable: u64,
-    /// Time spent waiting between attempts, in all.
+    /// Time spent waiting between attempts, in all; a wait counts when it is over.
     pub waited: Duration,
 }
 
@@ -86,9 +86,13 @@ impl RetryAfterHandle {
         *self.counts.lock() = RetryCounts::default();
     }
 
-    pub(crate) fn retried(&self, reason: RetryReason, delay: Duration) {
+    pub(crate) fn waited(&self, time: Duration) {
         let mut counts = self.counts.lock();
-        counts.waited = counts.waited.saturating_add(delay);
+        counts.waited = counts.waited.saturating_add(time);
+    }
+
+    pub(crate) fn retried(&self, reason: RetryReason) {
+        let mut counts = self.counts.lock();
         match reason {
             RetryReason::Hint(_) => counts.retries_by_hint += 1,
             RetryReason::Backoff => counts.retries_by_backoff += 1,

@@ -21,5 +21,5 @@ pub use self::{
     operation::{ClassifyError, EveryErrorIsTransient, OperationFuture, RetryOperation, retry},
     policy::{RetryOn, RetryPolicy},
     service::RetryAfter,
-    session::{GiveUp, RetryReason},
+    session::RetryReason,
 };

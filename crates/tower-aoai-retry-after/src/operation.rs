@@ -114,7 +114,7 @@ impl<O, C> RetryOperation<O, C> {
         self
     }
 
-    /// Starts no attempt that could not end before `at`. An attempt under way is not cut short.
+    /// Tries nothing again that could not end before `at`. The first attempt always starts, and none is cut short.
     pub fn deadline(mut self, at: Instant) -> Self {
         self.deadline = Some(at);
         self
@@ -228,6 +228,7 @@ impl<O, C> RetryOperation<O, C> {
         let limits = Limits {
             deadline: self.deadline,
             start_by: None,
+            expected_service: self.policy.expected_service,
         };
         let failure = Failure::Attempt {
             verdict,

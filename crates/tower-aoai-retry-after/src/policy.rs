@@ -32,8 +32,8 @@ pub struct RetryPolicy {
 
 /// Which outcomes are worth another attempt at the same place.
 ///
-/// Whatever is chosen: nothing is tried again once content was handed on, and `x-should-retry: false` from the server
-/// is obeyed.
+/// Whatever is chosen: nothing is tried again once content was handed on, and the server's header `x-should-retry` is
+/// obeyed: `false` always, `true` unless a predicate, which sees it, says otherwise.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum RetryOn {
@@ -140,17 +140,22 @@ impl RetryPolicy {
     pub(crate) fn wants(&self, verdict: &Verdict) -> bool {
         match verdict.outcome {
             Outcome::Success | Outcome::Broken | Outcome::Cancelled => false,
-            outcome => verdict
-                .should_retry
-                .unwrap_or_else(|| match &self.retry_on {
-                    RetryOn::Throttled => matches!(outcome, Outcome::Throttled { .. }),
-                    RetryOn::Transient => matches!(
-                        outcome,
-                        Outcome::Throttled { .. } | Outcome::Transient { .. }
-                    ),
-                    RetryOn::Custom(predicate) => predicate(verdict),
-                }),
+            outcome => match (verdict.should_retry, &self.retry_on) {
+                (Some(false), _) => false,
+                (_, RetryOn::Custom(predicate)) => predicate(verdict),
+                (Some(true), _) => true,
+                (None, RetryOn::Throttled) => matches!(outcome, Outcome::Throttled { .. }),
+                (None, RetryOn::Transient) => matches!(
+                    outcome,
+                    Outcome::Throttled { .. } | Outcome::Transient { .. }
+                ),
+            },
         }
+    }
+
+    /// Whether a request has to be kept: it may be sent again, or wait for a layer below.
+    pub(crate) const fn allows_retries(&self) -> bool {
+        self.max_attempts > 1
     }
 }
 

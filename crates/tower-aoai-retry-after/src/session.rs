@@ -19,11 +19,13 @@ pub(crate) enum Failure<'a> {
     Refusal(&'a Rejected),
 }
 
-/// The limits that a call brings.
+/// What the start of an attempt must keep to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Limits {
     pub(crate) deadline: Option<Instant>,
     pub(crate) start_by: Option<Instant>,
+    /// How long before the deadline it must be.
+    pub(crate) expected_service: Duration,
 }
 
 /// A decision to try again.
@@ -51,9 +53,8 @@ pub enum RetryReason {
 }
 
 /// Why a call is not tried (again).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum GiveUp {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GiveUp {
     /// Its outcome is not one to try again.
     Final,
     /// It was sent as often as allowed.
@@ -64,7 +65,7 @@ pub enum GiveUp {
     StartBy,
     /// The wait would exceed [`RetryPolicy::elapsed_limit`].
     Elapsed,
-    /// The server asks for a longer wait than [`RetryPolicy::hint_cap`].
+    /// The server, or a layer below, asks for a longer wait than [`RetryPolicy::hint_cap`].
     HintCap,
     /// The retry budget is spent.
     Budget,
@@ -72,12 +73,31 @@ pub enum GiveUp {
     Unreplayable,
 }
 
+/// How far the tries of one call have come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Session {
     started: Instant,
     sends: u32,
+    /// Waits that the server did not say the length of.
     backoffs: u32,
+    /// Refusals since the last send.
     refusals: u32,
+}
+
+impl Limits {
+    /// Whether an attempt may start at this instant.
+    pub(crate) fn check(&self, start: Instant) -> Result<(), GiveUp> {
+        if self.start_by.is_some_and(|latest| start > latest) {
+            return Err(GiveUp::StartBy);
+        }
+        let ends = start.checked_add(self.expected_service);
+        let in_time = |deadline| ends.is_some_and(|ends| ends < deadline);
+        if self.deadline.is_none_or(in_time) {
+            Ok(())
+        } else {
+            Err(GiveUp::Deadline)
+        }
+    }
 }
 
 impl Session {
@@ -100,11 +120,6 @@ impl Session {
         self.sends = self.sends.saturating_add(1);
     }
 
-    /// Whether, if the next try fails, there may be another one: if not, its request need not be kept.
-    pub(crate) const fn may_fail_once_more(&self, policy: &RetryPolicy) -> bool {
-        self.sends.saturating_add(1) < policy.max_attempts
-    }
-
     /// Decides after a failure. `draw` is from 0 to 1.
     pub(crate) fn after(
         &mut self,
@@ -120,16 +135,7 @@ impl Session {
             }
             Failure::Refusal(rejected) => self.after_refusal(rejected, policy, now, draw)?,
         };
-        if limits.start_by.is_some_and(|latest| retry.at > latest) {
-            return Err(GiveUp::StartBy);
-        }
-        let ends = retry.at.checked_add(policy.expected_service);
-        if limits
-            .deadline
-            .is_some_and(|deadline| ends.is_none_or(|ends| ends >= deadline))
-        {
-            return Err(GiveUp::Deadline);
-        }
+        limits.check(retry.at)?;
         if policy
             .elapsed_limit
             .is_some_and(|limit| retry.at.saturating_duration_since(self.started) > limit)
@@ -158,9 +164,11 @@ impl Session {
         let throttled = matches!(verdict.outcome, Outcome::Throttled { .. });
         if let Some(at) = retry_at {
             let delay = at.saturating_duration_since(now);
-            let at = at.max(now);
+            if policy.hint_cap.is_some_and(|cap| delay > cap) {
+                return Err(GiveUp::HintCap);
+            }
             return Ok(Retry {
-                at,
+                at: at.max(now),
                 delay,
                 reason: RetryReason::Elsewhere,
                 budgeted: !throttled,
@@ -205,7 +213,7 @@ impl Session {
         draw: f64,
     ) -> Result<Retry, GiveUp> {
         let until = rejected.opens_at().ok_or(GiveUp::Final)?;
-        if policy.max_attempts <= 1 {
+        if !policy.allows_retries() {
             return Err(GiveUp::Attempts);
         }
         let delay = if until > now {
