@@ -69,7 +69,7 @@ where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes> + Send + Sync + 'static,
+    B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     let mut handles = Handles::default();
@@ -108,13 +108,13 @@ where
     let cost = CostLayer::new();
     handles.cost = cost.handle();
     let service = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(BodyExt::boxed))
         .layer(PrepareLayer::new())
         .layer(ContextWindowLayer::new())
         .layer(cost)
         .layer(DeadlineLayer::new(Duration::from_secs(120)))
         .layer(FallbackLayer::new(legs).expect("two legs"))
-        .service(leaf)
-        .map_response(|response: Response<_>| response.map(BodyExt::boxed));
+        .service(leaf);
     (BoxCloneSyncService::new(service), handles)
 }
 

@@ -182,7 +182,8 @@ impl CallContext {
         self.usage_added
     }
 
-    pub(crate) fn set_usage_added(&mut self, added: bool) {
+    /// Says that `include_usage` was added for the caller.
+    pub fn set_usage_added(&mut self, added: bool) {
         self.usage_added = added;
     }
 

@@ -1,6 +1,6 @@
 //! What `DeadlineLayer` promises, under paused time.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -99,7 +99,7 @@ async fn a_stream_ends_at_the_deadline_and_its_source_is_let_go() {
         .call(Request::default())
         .await
         .expect("a head");
-    let mut body = response.into_body();
+    let mut body = pin!(response.into_body());
     sleep(LIMIT / 2).await;
     sender
         .send(Ok(Frame::data(Bytes::from_static(b"half"))))
