@@ -45,7 +45,7 @@ pub struct Served {
     /// When the answer's body had been read, or the caller dropped it.
     pub ended: Option<Instant>,
     /// The status answered, also while it is still to be handed over; `None` if the connection
-    /// failed or hangs.
+    /// failed or hangs. A refusal inside a stream has 200.
     pub status: Option<StatusCode>,
     /// Which quota refused it.
     pub refused: Option<RefusalReason>,

@@ -9,8 +9,8 @@ use common::{CHAT, HELLO, STREAM, STREAM_USAGE, answer, data, frames, header, po
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower_aoai_simulator::{
-    COMPLETION_TOKENS_HEADER, CompletionLength, Deployment, Ending, Latency, PROMPT_TOKENS_HEADER,
-    Simulator,
+    COMPLETION_TOKENS_HEADER, CompletionLength, Deployment, Ending, Estimate, Latency,
+    PROMPT_TOKENS_HEADER, Simulator,
 };
 
 fn standard() -> Simulator {
@@ -420,4 +420,63 @@ async fn everything_comes_at_its_time() {
     let start = Instant::now();
     send(&simulator, post(CHAT, HELLO)).await.unwrap();
     assert_eq!((Instant::now() - start).as_millis(), 8 + 2_090 + 900);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_streams_at_once() {
+    let deployment = Deployment::unlimited("gpt-4o");
+    let simulator = Simulator::builder()
+        .latency(Latency::typical())
+        .deployment(deployment)
+        .build();
+    let mut set = tokio::task::JoinSet::new();
+    for tokens in 0..1_000_u64 {
+        let simulator = simulator.clone();
+        set.spawn(async move {
+            let mut request = post(CHAT, STREAM.replace(":3", ":2000"));
+            request
+                .headers_mut()
+                .insert(COMPLETION_TOKENS_HEADER, tokens.into());
+            let response = send(&simulator, request).await.unwrap();
+            frames(response.into_body()).await.0.len()
+        });
+    }
+    let mut lengths = set.join_all().await;
+    lengths.sort_unstable();
+    // Beside content: the filter's, the role's, the finish, the end.
+    assert!(lengths.into_iter().eq(4..1_004));
+    let journal = simulator.journal();
+    assert!(
+        journal
+            .iter()
+            .all(|served| served.ending == Ending::Complete)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_estimate_may_be_biased_and_noisy() {
+    let estimate = Estimate::default().bias(1.08).noise(0.1);
+    let deployment = Deployment::standard("gpt-4o")
+        .tokens_per_minute(100_000_000)
+        .estimate(estimate);
+    let simulator = Simulator::builder().deployment(deployment).build();
+    for _ in 0..1_000 {
+        let mut request = post(CHAT, HELLO);
+        request
+            .headers_mut()
+            .insert(PROMPT_TOKENS_HEADER, 1_000.into());
+        send(&simulator, request).await.unwrap();
+    }
+    let charges: Vec<u64> = simulator
+        .journal()
+        .iter()
+        .map(|s| s.reserved - 10)
+        .collect();
+    let mean = charges.iter().sum::<u64>() / 1_000;
+    assert!((1_065..1_095).contains(&mean), "{mean}");
+    let within: usize = charges.iter().filter(|c| c.abs_diff(1_080) <= 108).count();
+    assert!(
+        (640..720).contains(&within),
+        "{within} within one deviation"
+    );
 }

@@ -29,6 +29,25 @@ async fn a_wrong_key_is_denied_before_anything_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_denied_learns_and_costs_nothing() {
+    let simulator = Simulator::builder()
+        .api_key("right")
+        .deployment(Deployment::standard("gpt-4o"))
+        .build();
+    let before = simulator.quota("gpt-4o");
+    let response = send(&simulator, post(CHAT, HELLO)).await.unwrap();
+    assert_eq!(response.status(), 401);
+    for name in [
+        "x-ms-region",
+        "x-ms-deployment-name",
+        "x-ratelimit-remaining-tokens",
+    ] {
+        assert!(response.headers().get(name).is_none(), "{name}");
+    }
+    assert_eq!(simulator.quota("gpt-4o"), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_deployment_does_not_exist() {
     let message = "The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again.";
     let simulator = simulator();

@@ -129,6 +129,8 @@ async fn answers_of_ones_own_making() {
     assert_eq!(header(&response, "x-should-retry"), Some("true"));
     let response = send(&simulator, post(CHAT, HELLO)).await.unwrap();
     assert_eq!(header(&response, "retry-after"), Some("7"));
+    let hint = simulator.journal()[2].retry_hint;
+    assert_eq!(hint, Some(Duration::from_secs(7)));
     assert!(http_body::Body::is_end_stream(response.body()));
     drop(response);
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::errors::Failure;
 use crate::{
@@ -135,6 +135,15 @@ impl Hint {
                 seconds: Some(1),
             },
             RetryHints::Absent => Self::default(),
+        }
+    }
+
+    /// As it is once a script's own headers have replaced it, where they say a number.
+    pub(crate) fn replaced_by(self, headers: &HeaderMap) -> Self {
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
+        Self {
+            milliseconds: number("retry-after-ms").or(self.milliseconds),
+            seconds: number("retry-after").or(self.seconds),
         }
     }
 

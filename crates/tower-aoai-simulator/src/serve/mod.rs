@@ -100,6 +100,9 @@ pub(crate) fn serve(
         Decision::Success(_) => (Some(StatusCode::OK), Hint::default()),
         Decision::Reset | Decision::Hang => (None, Hint::default()),
     };
+    let hint = scripted
+        .as_ref()
+        .map_or(hint, |scripted| hint.replaced_by(&scripted.headers));
     let ask = read.ask.as_ref().ok();
     let succeeded = matches!(decided.decision, Decision::Success(_));
     let completion = if succeeded {

@@ -71,16 +71,13 @@ impl Asked<'_> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        let deployed = self.deployed;
+        // Who may not come in learns nothing of what is inside.
+        let deployed = self.deployed.filter(|_| self.authorised);
         let region = deployed.map(|deployed| &*deployed.region);
-        headers::common(
-            headers,
-            self.ids,
-            region,
-            deployed.map(|deployed| &*deployed.name),
-        );
+        let name = deployed.map(|deployed| &*deployed.name);
+        headers::common(headers, self.ids, region, name);
         headers::set(headers, header::CONTENT_TYPE.as_str(), content_type);
-        if let Some(deployed) = deployed.filter(|_| self.authorised) {
+        if let Some(deployed) = deployed {
             let (style, hints) = (deployed.header_style, deployed.retry_hints);
             headers::quota(headers, &decided.snapshot, style, hints, decided.refused);
         }
