@@ -7,6 +7,9 @@ use tower_aoai_core::{HintSource, Outcome, Reason, Rejected, Verdict};
 
 use crate::RetryPolicy;
 
+#[cfg(test)]
+mod tests;
+
 /// What became of one try.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Failure<'a> {
