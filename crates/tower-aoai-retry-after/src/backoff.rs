@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// Exponential backoff: `base * multiplier^n`, jittered, and never longer than `cap`.
 ///
-/// Defaults: 0.5 s, times 2, at most 8 s, [full jitter](Jitter::Full), which of all jitters costs the fewest calls for
-/// nearly the best time when many clients compete.
+/// Defaults: 0.5 s, times 2, at most 8 s, which are openai-python's, but [full jitter](Jitter::Full), which of all
+/// jitters costs the fewest calls for nearly the best time when many clients compete (Brooker, "Exponential Backoff And
+/// Jitter", AWS 2015).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[must_use]
 pub struct Backoff {
@@ -58,19 +59,19 @@ impl Backoff {
         }
     }
 
-    /// What each wait is multiplied by for the next. Below 1, or not a number, counts as 1.
+    /// What each wait is multiplied by for the next. Below 1, or not a number, counts as 1. Default: 2.
     pub const fn multiplier(mut self, multiplier: f64) -> Self {
         self.multiplier = multiplier;
         self
     }
 
-    /// The longest wait, jitter included.
+    /// The longest wait, jitter included. Default: 8 s, or the first wait if that is longer.
     pub const fn cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
         self
     }
 
-    /// What chance does to each wait. Shares below 0, or not a number, count as 0.
+    /// What chance does to each wait. Shares below 0, or not a number, count as 0. Default: [`Jitter::Full`].
     pub const fn jitter(mut self, jitter: Jitter) -> Self {
         self.jitter = jitter;
         self

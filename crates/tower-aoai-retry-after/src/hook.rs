@@ -10,9 +10,9 @@ use crate::RetryReason;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct RetryEvent {
-    /// How often the call was sent so far.
+    /// How often the call was sent so far; 0 if it was only refused here.
     pub attempt: u32,
-    /// How long it now waits.
+    /// How long it now waits, jitter included.
     pub delay: Duration,
     /// What for.
     pub reason: RetryReason,

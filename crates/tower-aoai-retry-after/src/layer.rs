@@ -10,7 +10,8 @@ use crate::{RetryAfter, RetryAfterHandle, RetryEvent, RetryPolicy, hook::Hook};
 
 /// Tries calls again; see the [crate's page](crate).
 ///
-/// The policy, the budget, the counts and the dice are shared by every service this layer makes and by its clones.
+/// The policy, the budget, the counts and the dice are shared by every service this layer makes and by its clones; a
+/// clone that is changed afterwards still shares what was not changed.
 #[derive(Debug, Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct RetryAfterLayer {
@@ -50,6 +51,8 @@ impl RetryAfterLayer {
     }
 
     /// Passes every call through once: for a stack whose type must not change.
+    ///
+    /// What is set on it has no effect, nor has a policy in a request's extensions, and it counts nothing.
     pub fn off() -> Self {
         Self::new(RetryPolicy::never()).with(|shared| shared.is_off = true)
     }
@@ -60,7 +63,8 @@ impl RetryAfterLayer {
         self.with(|shared| shared.classify = classify)
     }
 
-    /// Retries within `budget`, which may be shared with other layers. `None`: without a budget.
+    /// Retries within `budget`, which may be shared with other layers. `None`: without a budget. Default:
+    /// [`RetryBudget::default`], the layer's own.
     ///
     /// A retry of a throttled call at the instant that the server, or a layer below, named needs no grant: it was
     /// scheduled. Every other does.
@@ -69,10 +73,11 @@ impl RetryAfterLayer {
         self.with(|shared| shared.budget = budget)
     }
 
-    /// Calls `hook` before each wait.
+    /// Calls `hook` before each wait. Default: none.
     ///
     /// What it returns is awaited alongside the wait; the attempt starts when both are over, so a hook that takes
-    /// longer than the wait delays it. It is dropped with the call.
+    /// longer than the wait delays it, and ends the call with a refusal if the deadline or start-by passes meanwhile.
+    /// It is dropped with the call.
     pub fn on_retry<H, F>(self, hook: H) -> Self
     where
         H: Fn(RetryEvent) -> F + Send + Sync + 'static,
@@ -81,7 +86,7 @@ impl RetryAfterLayer {
         self.with(|shared| shared.hook = Some(Hook::new(hook)))
     }
 
-    /// Draws the jitter from a sequence that is the same for the same seed.
+    /// Draws the jitter from a sequence that is the same for the same seed. Default: a seed of the system's.
     pub fn seed(self, seed: u64) -> Self {
         self.with(|shared| shared.generator = Generator::seeded(seed))
     }

@@ -59,13 +59,17 @@ impl RetryPolicy {
         }
     }
 
-    /// One send, whatever comes of it.
+    /// One send, whatever comes of it; a refusal by a layer below comes back at once, too.
     pub fn never() -> Self {
         Self::new().max_attempts(1)
     }
 
     /// What the official Python SDK does: 2 retries, hints of up to 120 s taken to the letter, else 0.5 s doubling to
     /// 8 s, less up to a quarter.
+    ///
+    /// As openai-python 2.54 does it (`_base_client.py`; up to 2.40 a hint above 60 s was not given up on but ignored).
+    /// It has no retry budget: for that, [`RetryAfterLayer::budget`](crate::RetryAfterLayer::budget) takes `None`. It
+    /// does not try a 424 again.
     pub fn openai_python() -> Self {
         Self::new()
             .max_retries(2)
@@ -73,25 +77,27 @@ impl RetryPolicy {
             .hint_jitter(0.0)
     }
 
-    /// How often a call is sent at most, the first time included; 0 counts as 1.
+    /// How often a call is sent at most, the first time included; 0 counts as 1. Default: 4.
+    ///
+    /// What a layer below refused was not sent.
     pub fn max_attempts(mut self, sends: u32) -> Self {
         self.max_attempts = sends.max(1);
         self
     }
 
-    /// How often a call is sent again at most, after the first time.
+    /// How often a call is sent again at most, after the first time. Default: 3.
     pub fn max_retries(self, retries: u32) -> Self {
         self.max_attempts(retries.saturating_add(1))
     }
 
-    /// How long to wait where the server gave no hint, or one of zero.
+    /// How long to wait where the server gave no hint, or one of zero. Default: [`Backoff::default`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
     /// The share of a hint that chance may add to it, so that those who were told the same do not come back as one.
-    /// Nothing is ever taken off a hint. Below 0, or not a number, counts as 0.
+    /// Nothing is ever taken off a hint. Below 0, infinite, or not a number, counts as 0. Default: 0.05.
     pub fn hint_jitter(mut self, share: f64) -> Self {
         self.hint_jitter = if share.is_finite() {
             share.max(0.0)
@@ -101,38 +107,44 @@ impl RetryPolicy {
         self
     }
 
-    /// Every jitter off: waits are exact.
+    /// Every jitter off: waits are exact. A [`backoff`](Self::backoff) set later brings its own again.
     pub fn no_jitter(mut self) -> Self {
         self.backoff = self.backoff.jitter(Jitter::None);
         self.hint_jitter(0.0)
     }
 
-    /// The longest hint that is waited out; beyond it the call gives up at once. `None`: any.
+    /// The longest hint that is waited out; beyond it the call gives up at once. `None`: any. Default: 120 s.
+    ///
+    /// It holds also for the instants that layers below name. What chance adds to a hint may exceed it.
     pub fn hint_cap(mut self, cap: impl Into<Option<Duration>>) -> Self {
         self.hint_cap = cap.into();
         self
     }
 
-    /// From the call's arrival at this layer to the start of its last attempt, at most. `None`: no limit.
+    /// How long after the call's arrival at this layer another attempt may be planned for. `None`: no limit.
+    /// Default: 600 s.
     pub fn elapsed_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.elapsed_limit = limit.into();
         self
     }
 
     /// How long an answer takes at least: an attempt that would start later than this before the deadline is not worth
-    /// its quota. Default 0.
+    /// its quota, and is refused, the first one too. Default: 0.
     pub fn expected_service(mut self, time: Duration) -> Self {
         self.expected_service = time;
         self
     }
 
-    /// Which outcomes are worth another attempt.
+    /// Which outcomes are worth another attempt. Default: [`RetryOn::Transient`].
     pub fn retry_on(mut self, retry_on: RetryOn) -> Self {
         self.retry_on = retry_on;
         self
     }
 
-    /// Another attempt for what `predicate` says yes to.
+    /// Another attempt for what `predicate` says yes to; it is not asked about successes, streams that broke after
+    /// their first content, and what the server wants left alone (`x-should-retry: false`).
+    ///
+    /// It sees what an answer *means*; to see some answers otherwise, [`Classify`](tower_aoai_core::Classify) them so.
     pub fn retry_if(self, predicate: impl Fn(&Verdict) -> bool + Send + Sync + 'static) -> Self {
         self.retry_on(RetryOn::Custom(Arc::new(predicate)))
     }

@@ -41,7 +41,17 @@ where
 
     /// The last answer of the server, whatever its status, or the last error.
     ///
-    /// Dropping the future drops the attempt under way, or the wait; nothing is tried after that.
+    /// # Errors
+    ///
+    /// The last attempt's, [flattened](Error::flatten); the inner service's readiness error; a refusal with
+    /// [`Reason::Deadline`](tower_aoai_core::Reason::Deadline) or [`Reason::StartBy`](tower_aoai_core::Reason::StartBy)
+    /// if an attempt could not start in time because the hook or the inner service's readiness took too long, or,
+    /// for the first one, because there was too little time from the beginning.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future drops the attempt under way, or the wait; nothing is tried after that. A grant of the budget
+    /// goes back if its attempt had not begun.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let own_policy = request.extensions().get::<RetryPolicy>().cloned();
         let context = CallContext::of(&mut request);

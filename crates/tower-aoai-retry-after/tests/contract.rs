@@ -46,7 +46,7 @@ impl Service<Request<Plain>> for Probe {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.looks += 1;
-        self.is_ready = self.looks % 2 == 0;
+        self.is_ready = self.looks.is_multiple_of(2);
         if self.is_ready {
             Poll::Ready(Ok(()))
         } else {

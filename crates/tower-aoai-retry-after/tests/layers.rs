@@ -20,7 +20,7 @@ use support::{
 };
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_aoai_core::{CallContext, Error, Outcome, Reason};
+use tower_aoai_core::{CallContext, Error, Outcome, Reason, Rejected};
 use tower_aoai_retry_after::{RetryAfterLayer, RetryPolicy, RetryReason};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -61,10 +61,7 @@ async fn a_refusal_without_an_instant_comes_back() {
     let layer = layer(exact(1));
     let (service, sends) = served(&layer, |_| Err(refusal().into()));
     let error = service.oneshot(request()).await.unwrap_err();
-    assert_eq!(
-        error.rejected().map(|rejected| rejected.by()),
-        Some("breaker")
-    );
+    assert_eq!(error.rejected().map(Rejected::by), Some("breaker"));
     assert_eq!(sends.count(), 1);
     let counts = layer.handle().snapshot();
     assert_eq!((counts.sends, counts.final_outcomes), (0, 1));

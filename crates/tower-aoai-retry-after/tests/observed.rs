@@ -12,7 +12,7 @@ use std::{
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use support::{Plain, answer, exact, layer, request};
+use support::{Plain, answer, answer_with, exact, layer, request};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_aoai_core::{
     AzureClassifier, BoxError, Call, Classify, Error, ObserveLayer, Outcome, Verdict,
@@ -43,17 +43,15 @@ impl Classify for Careless {
 }
 
 fn stream(events: &'static str) -> Response<Plain> {
-    Response::builder()
-        .header("content-type", "text/event-stream")
-        .body(Full::from(events))
-        .unwrap()
+    let mut response = answer_with(200, &[("content-type", "text/event-stream")]);
+    *response.body_mut() = Full::from(events);
+    response
 }
 
 fn chat() -> Request<Plain> {
     let mut request = request();
-    *request.uri_mut() = "https://one.openai.azure.com/openai/deployments/d/chat/completions"
-        .parse()
-        .unwrap();
+    let path = "https://one.openai.azure.com/openai/deployments/d/chat/completions";
+    *request.uri_mut() = http::Uri::from_static(path);
     request
 }
 

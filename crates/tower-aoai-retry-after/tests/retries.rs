@@ -13,7 +13,7 @@ use support::{
 };
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_aoai_core::{CallContext, DeadlineLayer, Error, Outcome, RetryBudget};
+use tower_aoai_core::{CallContext, DeadlineLayer, Error, Outcome};
 use tower_aoai_retry_after::{Backoff, RetryPolicy};
 use tracing::{Level, Metadata, Subscriber, span};
 
@@ -197,11 +197,10 @@ async fn r5_an_attempt_that_waited_too_long_for_readiness_does_not_start() {
 
 #[tokio::test(start_paused = true)]
 async fn r5_a_hook_that_takes_too_long_lets_no_attempt_start_after_deadline_or_start_by() {
-    let cases: [(fn(u64) -> Request<Plain>, &str); 2] = [
-        (support::due_in, "deadline_exceeded"),
+    for (within, code) in [
+        (support::due_in as fn(u64) -> _, "deadline_exceeded"),
         (support::start_within, "rate_limit_exceeded"),
-    ];
-    for (within, code) in cases {
+    ] {
         let layer = layer(exact(1)).on_retry(|_| sleep(Duration::from_secs(4)));
         let (service, sends) = served(&layer, |_| Ok(answer(503)));
         let error = service.oneshot(within(3)).await.unwrap_err();
@@ -323,8 +322,7 @@ async fn r8_each_call_is_counted_once_wherever_it_ends() {
 
 #[test]
 fn r9_threads_that_share_a_layer_spend_exactly_the_budget() {
-    let budget = RetryBudget::new(0.0, 500);
-    let layer = layer(exact(0)).budget(budget.clone());
+    let (layer, budget) = with_floor(exact(0), 500);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -340,6 +338,7 @@ fn r9_threads_that_share_a_layer_spend_exactly_the_budget() {
     let counts = layer.handle().snapshot();
     assert_eq!((counts.calls, counts.sends), (800, 1300));
     assert_eq!(counts.retries_by_backoff, 500);
+    assert_eq!(budget.balance(Instant::now()), 0);
 }
 
 /// Counts warnings.

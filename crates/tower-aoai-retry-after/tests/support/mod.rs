@@ -3,6 +3,7 @@
     dead_code,
     reason = "each test file is a crate of its own and uses its part"
 )]
+#![allow(clippy::unwrap_used, reason = "only tests come here")]
 
 use std::{
     convert::Infallible,
