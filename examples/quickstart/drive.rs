@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -141,12 +141,13 @@ where
         .await
         .map_err(|_| failure("no connection"))?;
     let status = response.status();
-    // A day is Azure's way of saying: never, for a request of this size.
-    let is_unavoidable = response
+    // A day is Azure's way of saying: never, for a request of this size. A 400 is the caller's own mistake.
+    let is_never = response
         .headers()
         .get("retry-after")
         .is_some_and(|value| value == "86400");
-    let kind = if is_unavoidable {
+    let is_unavoidable = is_never || status == StatusCode::BAD_REQUEST;
+    let kind = if is_never {
         format!("{status}, larger than the quota")
     } else {
         status.to_string()
@@ -171,6 +172,7 @@ fn request(ask: &Ask) -> Request<Full<Bytes>> {
     let body = serde_json::json!({
         "messages": [{ "role": "user", "content": prompt }],
         "max_tokens": ask.max_tokens,
+        "n": ask.choices,
         "stream": ask.stream,
     });
     Request::post(format!(
@@ -186,7 +188,7 @@ fn request(ask: &Ask) -> Request<Full<Bytes>> {
 fn name(reason: RetryReason) -> String {
     match reason {
         RetryReason::Hint(source) => source.name().to_owned(),
-        RetryReason::Backoff => "none: backoff".to_owned(),
+        RetryReason::Backoff => "no hint: backoff".to_owned(),
         other => format!("{other:?}"),
     }
 }

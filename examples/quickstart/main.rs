@@ -30,7 +30,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=120))]
     minutes: u32,
     /// The traffic's mean demand as a share of the deployment's quota.
-    #[arg(long, default_value_t = 0.9)]
+    #[arg(long, default_value_t = 0.85)]
     load: f64,
     /// Where chance starts; the same seed gives the same run.
     #[arg(long, default_value_t = 7)]

@@ -11,7 +11,7 @@ pub(crate) fn table(bare: &Tally, stacked: &Tally) -> Table {
     let both = [bare, stacked];
     let mut table = Table::new();
     table
-        .load_preset(UTF8_FULL_CONDENSED)
+        .load_style(UTF8_FULL_CONDENSED)
         .set_header(["", "bare", "through the stack"]);
     let mut row = |name: &str, cell: &dyn Fn(&Tally) -> String| {
         table.add_row([name.to_owned(), cell(bare), cell(stacked)]);
@@ -27,10 +27,10 @@ pub(crate) fn table(bare: &Tally, stacked: &Tally) -> Table {
             share(tally.failed.get(kind).copied().unwrap_or(0), tally.calls)
         });
     }
-    row("attempts a call", &|tally| {
+    row("attempts per call", &|tally| {
         format!("{:.2}", ratio(tally.attempts, tally.calls))
     });
-    row("waited for a retry, a call", &|tally| {
+    row("waited for retries, per call", &|tally| {
         format!(
             "{:.2} s",
             tally.waited.as_secs_f64() / ratio(tally.calls, 1).max(1.0)
@@ -47,7 +47,7 @@ pub(crate) fn table(bare: &Tally, stacked: &Tally) -> Table {
         .flat_map(|tally| tally.retries.keys())
         .collect::<BTreeSet<_>>()
     {
-        row(&format!("retries by hint: {hint}"), &|tally| {
+        row(&format!("retries that obeyed {hint}"), &|tally| {
             tally.retries.get(hint).copied().unwrap_or(0).to_string()
         });
     }

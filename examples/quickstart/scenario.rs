@@ -9,6 +9,9 @@ use crate::traffic::{Ask, MEAN_CHARGE, MEAN_RATE, Traffic};
 
 pub(crate) const DEPLOYMENT: &str = "gpt-4o";
 
+/// The API takes up to 128.
+const MOST_CHOICES: u64 = 120;
+
 /// Traffic for a deployment.
 #[derive(Debug)]
 pub(crate) struct Scenario {
@@ -61,7 +64,9 @@ impl Scenario {
         let mut asks = Traffic::seeded(self.seed).until(self.length());
         let middle = asks.len() / 2;
         for ask in asks.iter_mut().skip(middle).take(2) {
-            ask.max_tokens = self.tokens_per_minute * 2;
+            ask.choices = MOST_CHOICES;
+            ask.max_tokens = self.tokens_per_minute * 2 / MOST_CHOICES;
+            ask.stream = false;
         }
         asks
     }

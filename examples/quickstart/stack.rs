@@ -7,13 +7,13 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use parking_lot::Mutex;
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower::{BoxError, Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_aoai::{
     core::{
         AttemptTimeoutLayer, DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer,
         RequestBody,
     },
-    retry_after::{RetryAfterLayer, RetryEvent, RetryPolicy},
+    retry_after::{Backoff, Jitter, RetryAfterLayer, RetryEvent, RetryPolicy},
 };
 
 pub(crate) type Stack =
@@ -25,11 +25,13 @@ where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes> + Send + Sync + 'static,
+    B: Body<Data = Bytes> + Send + Sync + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
+    let backoff = Backoff::exponential(Duration::from_secs(1)).jitter(Jitter::Proportional(0.5));
     let policy = RetryPolicy::new()
-        .max_attempts(12)
+        .max_attempts(30)
+        .backoff(backoff)
         .elapsed_limit(Duration::from_secs(240));
     let events = Arc::clone(retries);
     let retry = RetryAfterLayer::new(policy)
@@ -42,13 +44,13 @@ where
         .first_byte(Duration::from_secs(60))
         .idle(Duration::from_secs(30));
     let service = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(BodyExt::boxed))
         .layer(PrepareLayer::new())
         .layer(DeadlineLayer::new(Duration::from_secs(300)))
         .layer(retry)
         .layer(IncludeUsageLayer::new())
         .layer(ObserveLayer::new())
         .layer(timeouts)
-        .service(client)
-        .map_response(|response: Response<_>| response.map(BodyExt::boxed));
+        .service(client);
     BoxCloneSyncService::new(service)
 }

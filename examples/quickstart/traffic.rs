@@ -3,7 +3,7 @@
 //! Sizes and gaps are drawn from distributions fitted to the conversation half of the Azure LLM inference trace 2023
 //! (CC-BY 4.0; Patel et al., "Splitwise", ISCA 2024): gaps are all but exponential (their coefficient of variation is
 //! 1.07), lengths follow the trace's quantiles, and prompt and answer are all but independent (correlation 0.07). On
-//! top of that the rate swings by 60 % with a period of four minutes, for the trace is the sum of many users and one
+//! top of that the rate swings by 40 % with a period of four minutes, for the trace is the sum of many users and one
 //! service's traffic is not.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) const MAX_TOKENS: u64 = 1000;
 /// What a call costs in quota, on average: its prompt, and the output it asks for.
 pub(crate) const MEAN_CHARGE: f64 = 1190.0 + MAX_TOKENS as f64;
 
-const SWING: f64 = 0.6;
+const SWING: f64 = 0.4;
 const PERIOD: f64 = 240.0;
 
 /// Tokens at the quantiles 0, 1, 5, 10, 25, 50, 75, 90, 95, 99 and 100 %.
@@ -40,6 +40,8 @@ pub(crate) struct Ask {
     /// How long the answer would be if nothing limited it.
     pub(crate) answer_tokens: u64,
     pub(crate) max_tokens: u64,
+    /// How many answers are asked for.
+    pub(crate) choices: u64,
     pub(crate) stream: bool,
 }
 
@@ -92,6 +94,7 @@ impl Iterator for Traffic {
             prompt_tokens: self.tokens(&PROMPT),
             answer_tokens: self.tokens(&ANSWER),
             max_tokens: MAX_TOKENS,
+            choices: 1,
             stream: self.random.random_bool(0.5),
         })
     }
