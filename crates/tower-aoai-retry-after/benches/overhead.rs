@@ -63,7 +63,7 @@ fn typical() -> Request<Plain> {
         .expect("a valid request")
 }
 
-fn measure<S>(criterion: &mut Criterion, runtime: &Runtime, name: &str, service: S)
+fn measure<S>(criterion: &mut Criterion, runtime: &Runtime, name: &str, service: &S)
 where
     S: Service<Request<Plain>, Response = Response<Plain>> + Clone,
     S::Error: std::fmt::Debug,
@@ -91,23 +91,22 @@ fn overhead(criterion: &mut Criterion) {
         .enable_time()
         .build()
         .expect("a runtime");
-    let one = RetryPolicy::never();
-    measure(criterion, &runtime, "bare", leaf());
     let off = RetryAfterLayer::off();
-    measure(criterion, &runtime, "retry off", off.layer(leaf()));
-    let single = RetryAfterLayer::new(one);
-    measure(criterion, &runtime, "retry, one send", single.layer(leaf()));
+    let single = RetryAfterLayer::new(RetryPolicy::never());
     let on = RetryAfterLayer::default();
-    measure(criterion, &runtime, "retry on", on.layer(leaf()));
     let without_budget = RetryAfterLayer::default().budget(None);
+    let tower = retry::RetryLayer::new(CloneOnly);
+    measure(criterion, &runtime, "bare", &leaf());
+    measure(criterion, &runtime, "retry off", &off.layer(leaf()));
+    measure(criterion, &runtime, "one send", &single.layer(leaf()));
+    measure(criterion, &runtime, "retry on", &on.layer(leaf()));
     measure(
         criterion,
         &runtime,
-        "retry on, no budget",
-        without_budget.layer(leaf()),
+        "no budget",
+        &without_budget.layer(leaf()),
     );
-    let tower = retry::RetryLayer::new(CloneOnly);
-    measure(criterion, &runtime, "tower::retry", tower.layer(leaf()));
+    measure(criterion, &runtime, "tower::retry", &tower.layer(leaf()));
 }
 
 criterion_group!(benches, overhead);

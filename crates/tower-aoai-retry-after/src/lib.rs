@@ -116,6 +116,7 @@
 //! sleeps as long as it is told, and comes back after 5 ms where Azure says `retry-after-ms: 0`.
 
 mod backoff;
+mod call;
 mod drain;
 mod future;
 mod handle;

@@ -8,7 +8,7 @@ use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error, Replay};
 use tower_service::Service;
 
-use crate::{ResponseFuture, RetryPolicy, layer::Shared};
+use crate::{ResponseFuture, RetryPolicy, call::Call, layer::Shared};
 
 /// The service of a [`RetryAfterLayer`](crate::RetryAfterLayer).
 #[derive(Debug, Clone)]
@@ -57,13 +57,12 @@ where
         let context = CallContext::of(&mut request);
         let passes_through = self.shared.is_off || context.retries_owned();
         let context = context.clone();
-        ResponseFuture::new(
-            self.inner.clone(),
-            request,
+        let call = Call::new(
             context,
             Arc::clone(&self.shared),
             own_policy,
             passes_through,
-        )
+        );
+        ResponseFuture::new(self.inner.clone(), request, call)
     }
 }
