@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service, ServiceExt, retry, service_fn};
-use tower_aoai_core::try_clone_request;
+use tower_aoai_core::{CallContext, try_clone_request};
 use tower_aoai_retry_after::{RetryAfterLayer, RetryPolicy};
 
 type Plain = Full<Bytes>;
@@ -68,12 +68,24 @@ where
     S: Service<Request<Plain>, Response = Response<Plain>> + Clone,
     S::Error: std::fmt::Debug,
 {
-    for (kind, make) in [("empty", empty as fn() -> _), ("6 headers", typical)] {
+    for (kind, make) in [
+        ("empty", empty as fn() -> _),
+        ("6 headers", typical),
+        ("6 headers, prepared", typical),
+    ] {
+        let is_prepared = kind.ends_with("prepared");
         let mut service = service.clone();
         let request = make();
         criterion.bench_function(&format!("{name}/{kind}"), |bencher| {
             bencher.iter_batched(
-                || try_clone_request(&request).expect("a plain body"),
+                || {
+                    let mut request = try_clone_request(&request).expect("a plain body");
+                    if is_prepared {
+                        // As a layer at the door would.
+                        CallContext::of(&mut request);
+                    }
+                    request
+                },
                 |request| {
                     runtime.block_on(async {
                         let ready = service.ready().await.expect("always ready");

@@ -23,7 +23,7 @@ use crate::{
 
 const NAME: &str = "retry-after";
 
-/// One call: its context, its policy, and how far it has come.
+/// One call whose retries this layer owns: its context, its policy, and how far it has come.
 pub(crate) struct Call {
     context: CallContext,
     shared: Arc<Shared>,
@@ -31,14 +31,12 @@ pub(crate) struct Call {
     session: Session,
     /// The budget's leave for the retry under way.
     grant: Option<RetryGrant>,
-    /// Whether the request has to be sent, once, whatever comes of it, because a layer above owns the retries.
-    passes_through: bool,
     is_replayable: bool,
     /// When the wait under way began.
     waits_since: Option<Instant>,
     /// Whether the clock was read before the inner service's readiness had to be waited for.
     is_clock_stale: bool,
-    /// Whether the call was counted, or is not to be.
+    /// Whether the call was counted.
     is_counted: bool,
 }
 
@@ -47,7 +45,6 @@ impl Call {
         context: CallContext,
         shared: Arc<Shared>,
         own_policy: Option<RetryPolicy>,
-        passes_through: bool,
     ) -> Self {
         Self {
             session: Session::new(context.now()),
@@ -55,11 +52,10 @@ impl Call {
             shared,
             own_policy,
             grant: None,
-            passes_through,
             is_replayable: true,
             waits_since: None,
             is_clock_stale: false,
-            is_counted: passes_through,
+            is_counted: false,
         }
     }
 
@@ -90,9 +86,6 @@ impl Call {
         &mut self,
         request: &mut Request<B>,
     ) -> Result<Option<Request<B>>, Rejected> {
-        if self.passes_through {
-            return Ok(None);
-        }
         self.check_start()?;
         let spare = if self.policy().allows_retries() {
             let spare = try_clone_request(request);
@@ -129,9 +122,6 @@ impl Call {
 
     /// The wait for the next try; `None` if this one stands.
     pub(crate) fn decide<ResB>(&mut self, result: &Result<Response<ResB>, Error>) -> Option<Pause> {
-        if self.passes_through {
-            return None;
-        }
         let has_content = self.has_content();
         let mut verdict = match result {
             Err(Error::Rejected(rejected)) if !self.was_sent() => {

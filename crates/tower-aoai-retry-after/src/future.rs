@@ -26,7 +26,8 @@ where
     request: Option<Request<B>>,
     /// What is sent after that, should it come to it.
     spare: Option<Request<B>>,
-    call: Call,
+    /// Whose retries this layer owns; `None` if it passes through.
+    call: Option<Call>,
 }
 
 #[pin_project(project = StateProject)]
@@ -46,7 +47,7 @@ impl<S, B, ResB> ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) const fn new(service: S, request: Request<B>, call: Call) -> Self {
+    pub(crate) const fn new(service: S, request: Request<B>, call: Option<Call>) -> Self {
         Self {
             service,
             state: State::Readying,
@@ -75,27 +76,34 @@ where
                         Poll::Ready(Ok(())) => {}
                         // An instance whose readiness failed must not be used again, so this ends the call.
                         Poll::Ready(Err(error)) => {
-                            this.call.never_got_ready();
+                            if let Some(call) = this.call {
+                                call.never_got_ready();
+                            }
                             return Poll::Ready(Err(Error::flatten(error)));
                         }
                         Poll::Pending => {
-                            this.call.waits_for_readiness();
+                            if let Some(call) = this.call {
+                                call.waits_for_readiness();
+                            }
                             return Poll::Pending;
                         }
                     }
                     let Some(mut request) = this.request.take() else {
                         return Poll::Pending;
                     };
-                    match this.call.begin(&mut request) {
-                        Ok(spare) => *this.spare = spare,
-                        Err(late) => return Poll::Ready(Err(late.into())),
+                    if let Some(call) = this.call {
+                        match call.begin(&mut request) {
+                            Ok(spare) => *this.spare = spare,
+                            Err(late) => return Poll::Ready(Err(late.into())),
+                        }
                     }
                     let future = this.service.call(request);
                     this.state.set(State::Calling(future));
                 }
                 StateProject::Calling(future) => {
                     let result = ready!(future.poll(cx)).map_err(Error::flatten);
-                    let Some(pause) = this.call.decide(&result) else {
+                    let pause = this.call.as_mut().and_then(|call| call.decide(&result));
+                    let Some(pause) = pause else {
                         return Poll::Ready(result);
                     };
                     let drain = result.ok().map(|response| Drain::new(response.into_body()));
@@ -108,7 +116,9 @@ where
                         let _ = drain.poll(cx);
                     }
                     ready!(pause.poll(cx));
-                    this.call.resume();
+                    if let Some(call) = this.call {
+                        call.resume();
+                    }
                     this.state.set(State::Readying);
                 }
             }
@@ -123,7 +133,9 @@ where
 {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        this.call.dropped(matches!(&*this.state, State::Calling(_)));
+        if let Some(call) = this.call {
+            call.dropped(matches!(&*this.state, State::Calling(_)));
+        }
     }
 }
 

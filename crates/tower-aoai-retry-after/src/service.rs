@@ -8,7 +8,7 @@ use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error, Replay};
 use tower_service::Service;
 
-use crate::{ResponseFuture, RetryPolicy, call::Call, layer::Shared};
+use crate::{ResponseFuture, call::Call, layer::Shared};
 
 /// The service of a [`RetryAfterLayer`](crate::RetryAfterLayer).
 #[derive(Debug, Clone)]
@@ -53,16 +53,13 @@ where
     /// Dropping the future drops the attempt under way, or the wait; nothing is tried after that. A grant of the budget
     /// goes back if its attempt had not begun.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let own_policy = request.extensions().get::<RetryPolicy>().cloned();
-        let context = CallContext::of(&mut request);
-        let passes_through = self.shared.is_off || context.retries_owned();
-        let context = context.clone();
-        let call = Call::new(
-            context,
-            Arc::clone(&self.shared),
-            own_policy,
-            passes_through,
-        );
+        let is_owned = |context: &CallContext| context.retries_owned();
+        let passes_through = self.shared.is_off || request.extensions().get().is_some_and(is_owned);
+        let call = (!passes_through).then(|| {
+            let own_policy = request.extensions().get().cloned();
+            let context = CallContext::of(&mut request).clone();
+            Call::new(context, Arc::clone(&self.shared), own_policy)
+        });
         ResponseFuture::new(self.inner.clone(), request, call)
     }
 }

@@ -118,7 +118,8 @@ async fn three_retries_from_a_second_to_thirty_doubling() {
 #[tokio::test(start_paused = true)]
 async fn the_rule_of_openai_python() {
     // What it waits for each answer, from and to, in seconds; `None`: it does not try again.
-    let cases: [(&[(&str, &str)], Option<(f64, f64)>); 8] = [
+    type Case<'a> = (&'a [(&'static str, &'a str)], Option<(f64, f64)>);
+    let cases: [Case<'_>; 8] = [
         (&[], Some((0.375, 0.5))),
         (
             &[("retry-after", "1"), ("retry-after-ms", "0")],
@@ -301,7 +302,8 @@ async fn the_transient_mode_tries_what_may_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn a_predicate_of_ones_own_has_the_last_word_but_for_the_servers_no() {
-    let cases: [(u16, &[(&str, &str)], usize); 4] = [
+    type Case<'a> = (u16, &'a [(&'static str, &'a str)], usize);
+    let cases: [Case<'_>; 4] = [
         (401, &[], 4),
         (429, &[], 1),
         (429, &[("x-should-retry", "true")], 1),
