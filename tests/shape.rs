@@ -15,16 +15,15 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use tokio::time::Instant;
 use tokio_test::{assert_pending, task};
 use tower::{
-    BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer,
-    util::BoxCloneSyncService,
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer, util::BoxCloneSyncService,
 };
 use tower_aoai::{
     balance::{BalanceLayer, InvalidMembers, Member},
     circuit_breaker::{CircuitBreakerHandle, CircuitBreakerLayer},
     context_window::ContextWindowLayer,
     core::{
-        Admission, Asked, AttemptTimeoutLayer, Availability, CallContext, DeadlineLayer, Error,
-        IncludeUsageLayer, Load, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody, Served,
+        Admission, Asked, AttemptTimeoutLayer, Availability, CallContext, DeadlineLayer, Error, IncludeUsageLayer,
+        Load, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody, Served,
     },
     cost::{CostHandle, CostLayer},
     endpoint::EndpointLayer,
@@ -47,18 +46,8 @@ struct Handles {
 
 impl Handles {
     fn assert_nothing_is_held(&self, when: &str) {
-        assert!(
-            self.breakers
-                .iter()
-                .all(|breaker| breaker.snapshot().in_flight == 0),
-            "a permit is left {when}"
-        );
-        assert!(
-            self.buckets
-                .iter()
-                .all(|bucket| bucket.snapshot().in_flight == 0),
-            "a reservation is left {when}"
-        );
+        assert!(self.breakers.iter().all(|breaker| breaker.snapshot().in_flight == 0), "a permit is left {when}");
+        assert!(self.buckets.iter().all(|bucket| bucket.snapshot().in_flight == 0), "a reservation is left {when}");
         assert_eq!(self.cost.snapshot().open, 0, "a booking is left {when}");
     }
 }
@@ -86,25 +75,12 @@ where
                 .layer(EndpointLayer::new())
                 .layer(IncludeUsageLayer::new())
                 .layer(ObserveLayer::new())
-                .layer(
-                    AttemptTimeoutLayer::new()
-                        .first_byte(Duration::from_secs(60))
-                        .idle(Duration::from_secs(30)),
-                )
+                .layer(AttemptTimeoutLayer::new().first_byte(Duration::from_secs(60)).idle(Duration::from_secs(30)))
         });
         let retry = RetryAfterLayer::new(policy.no_jitter());
-        Leg::new(
-            name,
-            ServiceBuilder::new()
-                .layer(retry)
-                .layer(members.expect("valid members"))
-                .into_inner(),
-        )
+        Leg::new(name, ServiceBuilder::new().layer(retry).layer(members.expect("valid members")).into_inner())
     };
-    let legs = [
-        leg("ptu", RetryPolicy::new().max_attempts(2)),
-        leg("standard", RetryPolicy::new()),
-    ];
+    let legs = [leg("ptu", RetryPolicy::new().max_attempts(2)), leg("standard", RetryPolicy::new())];
     let cost = CostLayer::new();
     handles.cost = cost.handle();
     let service = ServiceBuilder::new()
@@ -122,23 +98,17 @@ fn chat(stream: bool) -> Request<Full<Bytes>> {
     let body = format!(
         r#"{{"model":"gpt-4o","messages":[{{"role":"user","content":"Say it."}}],"max_tokens":20,"stream":{stream}}}"#
     );
-    Request::post(
-        "http://localhost/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
-    )
-    .header("content-type", "application/json")
-    .header("api-key", "test-key")
-    .body(Full::from(body))
-    .expect("a valid request")
+    Request::post("http://localhost/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21")
+        .header("content-type", "application/json")
+        .header("api-key", "test-key")
+        .body(Full::from(body))
+        .expect("a valid request")
 }
 
 fn simulator() -> Simulator {
     Simulator::builder()
         .seed(7)
-        .deployment(
-            Deployment::standard("gpt-4o")
-                .tokens_per_minute(100_000)
-                .requests_per_minute(600),
-        )
+        .deployment(Deployment::standard("gpt-4o").tokens_per_minute(100_000).requests_per_minute(600))
         .latency(Latency::typical())
         .build()
 }
@@ -150,13 +120,8 @@ fn answer(status: u16, body: &'static str) -> Response<Full<Bytes>> {
 }
 
 fn throttled(millis: u64) -> Response<Full<Bytes>> {
-    let mut response = answer(
-        429,
-        r#"{"error":{"code":"429","message":"Rate limit is exceeded."}}"#,
-    );
-    response
-        .headers_mut()
-        .insert("retry-after-ms", millis.into());
+    let mut response = answer(429, r#"{"error":{"code":"429","message":"Rate limit is exceeded."}}"#);
+    response.headers_mut().insert("retry-after-ms", millis.into());
     response
 }
 
@@ -174,25 +139,9 @@ async fn a_call_goes_through_and_says_who_served_it() {
     let (stack, handles) = stack(simulator());
     let response = stack.oneshot(chat(false)).await.expect("an answer");
     assert_eq!(response.status(), 200);
-    let served = response
-        .extensions()
-        .get::<Served>()
-        .expect("served")
-        .clone();
-    assert_eq!(
-        (
-            served.leg.as_deref(),
-            served.endpoint.as_deref(),
-            served.attempts
-        ),
-        (Some("ptu"), Some("eastus"), 1)
-    );
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .expect("a whole body")
-        .to_bytes();
+    let served = response.extensions().get::<Served>().expect("served").clone();
+    assert_eq!((served.leg.as_deref(), served.endpoint.as_deref(), served.attempts), (Some("ptu"), Some("eastus"), 1));
+    let body = response.into_body().collect().await.expect("a whole body").to_bytes();
     assert!(body.starts_with(b"{"), "{body:?}");
     handles.assert_nothing_is_held("after an answer");
 }
@@ -207,39 +156,16 @@ async fn retries_stay_in_a_leg_and_the_fallback_goes_to_the_next() {
         tokio::time::advance(Duration::from_millis(500)).await;
         assert_pending!(call.poll());
         let (request, respond) = mock.next_request().await.expect("a request");
-        let context = request
-            .extensions()
-            .get::<CallContext>()
-            .expect("a context")
-            .clone();
-        assert_eq!(
-            context.attempt_count(),
-            attempt,
-            "the attempt under way counts"
-        );
+        let context = request.extensions().get::<CallContext>().expect("a context").clone();
+        assert_eq!(context.attempt_count(), attempt, "the attempt under way counts");
         assert!(context.retries_owned());
         assert!(context.deadline().is_some());
-        respond.send_response(if attempt < 3 {
-            throttled(500)
-        } else {
-            answer(200, "{}")
-        });
+        respond.send_response(if attempt < 3 { throttled(500) } else { answer(200, "{}") });
     }
     let response = call.await.expect("an answer");
-    let served = response
-        .extensions()
-        .get::<Served>()
-        .expect("served")
-        .clone();
-    assert_eq!(
-        (served.leg.as_deref(), served.attempts),
-        (Some("standard"), 3)
-    );
-    assert_eq!(
-        served.waited,
-        Duration::from_millis(500),
-        "one wait in the first leg, none before the second"
-    );
+    let served = response.extensions().get::<Served>().expect("served").clone();
+    assert_eq!((served.leg.as_deref(), served.attempts), (Some("standard"), 3));
+    assert_eq!(served.waited, Duration::from_millis(500), "one wait in the first leg, none before the second");
     drop(response);
     handles.assert_nothing_is_held("after a fallback");
 }
@@ -252,9 +178,7 @@ async fn an_error_of_ours_comes_up_as_itself_through_foreign_layers() {
     let (stack, handles) = stack(refusing);
     let error = stack.oneshot(chat(false)).await.expect_err("refused");
     assert_eq!(
-        error
-            .rejected()
-            .map(|rejected| (rejected.reason(), rejected.by())),
+        error.rejected().map(|rejected| (rejected.reason(), rejected.by())),
         Some((Reason::QueueFull, "innermost"))
     );
     handles.assert_nothing_is_held("after a refusal");
@@ -276,11 +200,7 @@ async fn poll_times<F: Future>(future: F, polls: usize) -> Option<F::Output> {
 async fn t5_nothing_is_held_wherever_the_future_is_dropped() {
     for polls in 0.. {
         let simulator = simulator();
-        simulator
-            .script("gpt-4o")
-            .then(tower_aoai_simulator::Scripted::rate_limited(
-                Duration::from_millis(100),
-            ));
+        simulator.script("gpt-4o").then(tower_aoai_simulator::Scripted::rate_limited(Duration::from_millis(100)));
         let (stack, handles) = stack(simulator);
         let answered = poll_times(stack.oneshot(chat(true)), polls).await;
         let is_over = answered.is_some();
@@ -297,16 +217,8 @@ async fn t5_nothing_is_held_wherever_the_future_is_dropped() {
 async fn t5_nothing_is_held_wherever_the_body_is_dropped() {
     for frames in 0.. {
         let (stack, handles) = stack(simulator());
-        let mut body = stack
-            .oneshot(chat(true))
-            .await
-            .expect("an answer")
-            .into_body();
-        let held: usize = handles
-            .buckets
-            .iter()
-            .map(|bucket| bucket.snapshot().in_flight)
-            .sum();
+        let mut body = stack.oneshot(chat(true)).await.expect("an answer").into_body();
+        let held: usize = handles.buckets.iter().map(|bucket| bucket.snapshot().in_flight).sum();
         assert_eq!(held, 1, "a streamed call is in flight until its last byte");
         let mut is_over = false;
         for _ in 0..frames {
@@ -362,30 +274,15 @@ async fn the_balancer_asks_the_gates_and_refuses_with_the_earliest_instant() {
     let leaf = service_fn(|_: Request<Full<Bytes>>| async { Ok::<_, Error>(answer(200, "{}")) });
     let serve = |gates: [Admission; 3]| {
         let names = ["a", "b", "c"].into_iter().zip(gates);
-        let balance =
-            BalanceLayer::from_fn(names, |(name, gate)| Member::new(name).asked(Gate(gate)));
+        let balance = BalanceLayer::from_fn(names, |(name, gate)| Member::new(name).asked(Gate(gate)));
         let mut request = chat(false);
         let context = CallContext::of(&mut request).clone();
         let call = balance.expect("valid members").layer(leaf).oneshot(request);
-        async move {
-            call.await
-                .map(|_| context.served().endpoint.expect("an endpoint"))
-        }
+        async move { call.await.map(|_| context.served().endpoint.expect("an endpoint")) }
     };
-    let chosen = serve([
-        Admission::Shut(None),
-        Admission::At(later),
-        Admission::At(now),
-    ])
-    .await
-    .expect("c is open");
+    let chosen = serve([Admission::Shut(None), Admission::At(later), Admission::At(now)]).await.expect("c is open");
     assert_eq!(&*chosen, "c");
-    let refused = serve([
-        Admission::Shut(Some(later)),
-        Admission::Shut(None),
-        Admission::Shut(Some(later)),
-    ])
-    .await;
+    let refused = serve([Admission::Shut(Some(later)), Admission::Shut(None), Admission::Shut(Some(later))]).await;
     let refused = refused.expect_err("all are shut");
     assert_eq!(refused.rejected().and_then(Rejected::opens_at), Some(later));
 }
@@ -394,9 +291,7 @@ async fn the_balancer_asks_the_gates_and_refuses_with_the_earliest_instant() {
 fn two_members_with_one_state_are_refused() {
     let breaker = CircuitBreakerLayer::new();
     let members = ["a", "b"].map(|name| Member::new(name).asked(breaker.clone()));
-    assert!(
-        matches!(BalanceLayer::new(members), Err(InvalidMembers::SharedState(name)) if &*name == "b")
-    );
+    assert!(matches!(BalanceLayer::new(members), Err(InvalidMembers::SharedState(name)) if &*name == "b"));
 }
 
 #[test]
@@ -408,11 +303,6 @@ fn t1_the_layers_that_choose_or_wait_are_always_ready() {
     let mut bucket = bucket.layer(leaf);
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let ready = |poll: Poll<Result<(), Error>>| matches!(poll, Poll::Ready(Ok(())));
-    assert!(ready(Service::<Request<Full<Bytes>>>::poll_ready(
-        &mut retry, &mut cx
-    )));
-    assert!(ready(Service::<Request<Full<Bytes>>>::poll_ready(
-        &mut bucket,
-        &mut cx
-    )));
+    assert!(ready(Service::<Request<Full<Bytes>>>::poll_ready(&mut retry, &mut cx)));
+    assert!(ready(Service::<Request<Full<Bytes>>>::poll_ready(&mut bucket, &mut cx)));
 }

@@ -64,20 +64,12 @@ pub(crate) fn stacked(scenario: &Scenario) -> Tally {
 
 /// On one thread whose clock jumps to whatever comes next.
 fn simulated<F: Future<Output = Tally>>(run: impl FnOnce() -> F) -> Tally {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    runtime
-        .expect("a runtime without I/O")
-        .block_on(async { run().await })
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without I/O").block_on(async { run().await })
 }
 
 fn with_attempts(tally: Tally, simulator: &Simulator) -> Tally {
-    Tally {
-        attempts: simulator.journal().len() + usize::try_from(simulator.forgotten()).unwrap_or(0),
-        ..tally
-    }
+    Tally { attempts: simulator.journal().len() + usize::try_from(simulator.forgotten()).unwrap_or(0), ..tally }
 }
 
 async fn drive<S, B>(name: &'static str, scenario: &Scenario, service: S) -> Tally
@@ -91,10 +83,7 @@ where
 {
     let asks = scenario.traffic();
     let progress = progress(name, asks.len());
-    let tally = Arc::new(Mutex::new(Tally {
-        calls: asks.len(),
-        ..Tally::default()
-    }));
+    let tally = Arc::new(Mutex::new(Tally { calls: asks.len(), ..Tally::default() }));
     let start = Instant::now();
     let mut calls = JoinSet::new();
     for ask in asks {
@@ -104,9 +93,7 @@ where
             let outcome = answer(service, &ask).await;
             let mut tally = tally.lock();
             match outcome {
-                Ok(()) => tally
-                    .times
-                    .push(Instant::now().saturating_duration_since(start + ask.at)),
+                Ok(()) => tally.times.push(Instant::now().saturating_duration_since(start + ask.at)),
                 Err(failure) => {
                     tally.unavoidable += usize::from(failure.is_unavoidable);
                     *tally.failed.entry(failure.kind).or_default() += 1;
@@ -132,43 +119,23 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<B>>,
     B: Body,
 {
-    let failure = |kind: &str| Failure {
-        kind: kind.to_owned(),
-        is_unavoidable: false,
-    };
-    let response = service
-        .oneshot(request(ask))
-        .await
-        .map_err(|_| failure("no connection"))?;
+    let failure = |kind: &str| Failure { kind: kind.to_owned(), is_unavoidable: false };
+    let response = service.oneshot(request(ask)).await.map_err(|_| failure("no connection"))?;
     let status = response.status();
     // A day is Azure's way of saying: never, for a request of this size. A 400 is the caller's own mistake.
-    let is_never = response
-        .headers()
-        .get("retry-after")
-        .is_some_and(|value| value == "86400");
+    let is_never = response.headers().get("retry-after").is_some_and(|value| value == "86400");
     let is_unavoidable = is_never || status == StatusCode::BAD_REQUEST;
-    let kind = if is_never {
-        format!("{status}, larger than the quota")
-    } else {
-        status.to_string()
-    };
+    let kind = if is_never { format!("{status}, larger than the quota") } else { status.to_string() };
     let body = response.into_body().collect().await;
     if !status.is_success() {
-        return Err(Failure {
-            kind,
-            is_unavoidable,
-        });
+        return Err(Failure { kind, is_unavoidable });
     }
     body.map(|_| ()).map_err(|_| failure("broken off"))
 }
 
 fn request(ask: &Ask) -> Request<Full<Bytes>> {
     // Four characters a token, as English has it.
-    let prompt = "Why? "
-        .chars()
-        .cycle()
-        .take(usize::try_from(ask.prompt_tokens).unwrap_or(1) * 4)
-        .collect::<String>();
+    let prompt = "Why? ".chars().cycle().take(usize::try_from(ask.prompt_tokens).unwrap_or(1) * 4).collect::<String>();
     let body = serde_json::json!({
         "messages": [{ "role": "user", "content": prompt }],
         "max_tokens": ask.max_tokens,
@@ -212,16 +179,8 @@ mod tests {
         let scenario = Scenario::new(3, 0.9, 1);
         let (bare, stacked) = (bare(&scenario), stacked(&scenario));
         assert!(bare.failed.len() > 1, "{:?}", bare.failed);
-        assert_eq!(
-            stacked.failed.values().sum::<usize>(),
-            stacked.unavoidable,
-            "{:?}",
-            stacked.failed
-        );
+        assert_eq!(stacked.failed.values().sum::<usize>(), stacked.unavoidable, "{:?}", stacked.failed);
         assert_eq!(stacked.times.len() + stacked.unavoidable, stacked.calls);
-        assert_eq!(
-            stacked.attempts,
-            stacked.calls + stacked.retries.values().sum::<usize>()
-        );
+        assert_eq!(stacked.attempts, stacked.calls + stacked.retries.values().sum::<usize>());
     }
 }

@@ -36,29 +36,17 @@ pub(crate) enum Misconfigured {
 impl Endpoint {
     /// `None` if no endpoint is named.
     pub(crate) fn from_environment() -> Result<Option<Self>, Misconfigured> {
-        let read =
-            |name: &'static str| env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let read = |name: &'static str| env::var(name).ok().filter(|value| !value.trim().is_empty());
         let Some(endpoint) = read("AZURE_OPENAI_ENDPOINT") else {
             return Ok(None);
         };
-        let key =
-            read("AZURE_OPENAI_API_KEY").ok_or(Misconfigured::Missing("AZURE_OPENAI_API_KEY"))?;
-        let deployment = read("AZURE_OPENAI_DEPLOYMENT")
-            .ok_or(Misconfigured::Missing("AZURE_OPENAI_DEPLOYMENT"))?;
-        let version =
-            read("AZURE_OPENAI_API_VERSION").unwrap_or_else(|| DEFAULT_API_VERSION.to_owned());
+        let key = read("AZURE_OPENAI_API_KEY").ok_or(Misconfigured::Missing("AZURE_OPENAI_API_KEY"))?;
+        let deployment = read("AZURE_OPENAI_DEPLOYMENT").ok_or(Misconfigured::Missing("AZURE_OPENAI_DEPLOYMENT"))?;
+        let version = read("AZURE_OPENAI_API_VERSION").unwrap_or_else(|| DEFAULT_API_VERSION.to_owned());
         let base = endpoint.trim_end_matches('/');
-        let url = format!(
-            "{base}/openai/deployments/{deployment}/chat/completions?api-version={version}"
-        );
-        let url = url
-            .parse::<Uri>()
-            .map_err(|error| Misconfigured::NoUrl(endpoint.clone(), error))?;
-        Ok(Some(Self {
-            url,
-            key,
-            deployment,
-        }))
+        let url = format!("{base}/openai/deployments/{deployment}/chat/completions?api-version={version}");
+        let url = url.parse::<Uri>().map_err(|error| Misconfigured::NoUrl(endpoint.clone(), error))?;
+        Ok(Some(Self { url, key, deployment }))
     }
 
     fn request(&self, number: u32) -> Result<Request<Full<Bytes>>, BoxError> {
@@ -92,12 +80,8 @@ impl fmt::Display for Misconfigured {
 
 /// Sends the calls one after the other and says what became of each.
 pub(crate) fn run(endpoint: &Endpoint) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let result = runtime
-        .map_err(BoxError::from)
-        .and_then(|runtime| runtime.block_on(calls(endpoint)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.map_err(BoxError::from).and_then(|runtime| runtime.block_on(calls(endpoint)));
     match result {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
@@ -111,11 +95,7 @@ pub(crate) fn run(endpoint: &Endpoint) -> ExitCode {
 async fn calls(endpoint: &Endpoint) -> Result<u32, BoxError> {
     let retries = Arc::default();
     let service = stack(client()?, 0, &retries);
-    println!(
-        "{CALLS} calls to deployment {:?} at {}\n",
-        endpoint.deployment,
-        endpoint.url.host().unwrap_or("?")
-    );
+    println!("{CALLS} calls to deployment {:?} at {}\n", endpoint.deployment, endpoint.url.host().unwrap_or("?"));
     let mut failed = 0;
     for number in 1..=CALLS {
         match call(service.clone(), endpoint.request(number)?).await {
@@ -126,11 +106,7 @@ async fn calls(endpoint: &Endpoint) -> Result<u32, BoxError> {
             }
         }
         for event in retries.lock().drain(..) {
-            println!(
-                "   retried after {:.2} s ({:?})",
-                event.delay.as_secs_f64(),
-                event.reason
-            );
+            println!("   retried after {:.2} s ({:?})", event.delay.as_secs_f64(), event.reason);
         }
     }
     Ok(failed)
@@ -140,32 +116,17 @@ async fn call(service: Stack, request: Request<Full<Bytes>>) -> Result<String, B
     let start = Instant::now();
     let response = service.oneshot(request).await?;
     let status = response.status();
-    let served = response
-        .extensions()
-        .get::<Served>()
-        .cloned()
-        .unwrap_or_default();
+    let served = response.extensions().get::<Served>().cloned().unwrap_or_default();
     let body = response.into_body().collect().await?.to_bytes();
     let taken = Instant::now().saturating_duration_since(start);
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     if !status.is_success() {
-        let message = json["error"]["message"]
-            .as_str()
-            .unwrap_or("the body has no message");
+        let message = json["error"]["message"].as_str().unwrap_or("the body has no message");
         return Err(format!("{status} after {} attempts: {message}", served.attempts).into());
     }
     let tokens = &json["usage"]["total_tokens"];
-    let answer = json["choices"][0]["message"]["content"]
-        .as_str()
-        .unwrap_or("")
-        .lines()
-        .next()
-        .unwrap_or("");
-    Ok(format!(
-        "{status} in {:.2} s, {} attempts, {tokens} tokens: {answer}",
-        taken.as_secs_f64(),
-        served.attempts
-    ))
+    let answer = json["choices"][0]["message"]["content"].as_str().unwrap_or("").lines().next().unwrap_or("");
+    Ok(format!("{status} in {:.2} s, {} attempts, {tokens} tokens: {answer}", taken.as_secs_f64(), served.attempts))
 }
 
 type Transport = Client<
@@ -175,13 +136,7 @@ type Transport = Client<
 
 /// A pooled client without retries of its own: the stack owns them.
 fn client() -> Result<Transport, BoxError> {
-    let https = HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_http1()
-        .build();
+    let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
     let connector = ConnectTimeoutLayer::new(Duration::from_secs(10)).layer(https);
-    Ok(Client::builder(TokioExecutor::new())
-        .retry_canceled_requests(false)
-        .build(connector))
+    Ok(Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector))
 }

@@ -43,25 +43,14 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if !(0.05..=1.5).contains(&arguments.load) {
-        eprintln!(
-            "--load {}: a share of the quota from 0.05 to 1.5 is wanted",
-            arguments.load
-        );
+        eprintln!("--load {}: a share of the quota from 0.05 to 1.5 is wanted", arguments.load);
         return ExitCode::from(2);
     }
-    let real = if arguments.simulate {
-        Ok(None)
-    } else {
-        live::Endpoint::from_environment()
-    };
+    let real = if arguments.simulate { Ok(None) } else { live::Endpoint::from_environment() };
     match real {
         Ok(Some(endpoint)) => live::run(&endpoint),
         Ok(None) => {
-            simulate(&Scenario::new(
-                arguments.minutes,
-                arguments.load,
-                arguments.seed,
-            ));
+            simulate(&Scenario::new(arguments.minutes, arguments.load, arguments.seed));
             ExitCode::SUCCESS
         }
         Err(missing) => {

@@ -10,46 +10,23 @@ use crate::drive::Tally;
 pub(crate) fn table(bare: &Tally, stacked: &Tally) -> Table {
     let both = [bare, stacked];
     let mut table = Table::new();
-    table
-        .load_style(UTF8_FULL_CONDENSED)
-        .set_header(["", "bare", "through the stack"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["", "bare", "through the stack"]);
     let mut row = |name: &str, cell: &dyn Fn(&Tally) -> String| {
         table.add_row([name.to_owned(), cell(bare), cell(stacked)]);
     };
     row("calls", &|tally| tally.calls.to_string());
     row("answered", &|tally| share(tally.times.len(), tally.calls));
-    for kind in both
-        .iter()
-        .flat_map(|tally| tally.failed.keys())
-        .collect::<BTreeSet<_>>()
-    {
-        row(&format!("failed: {kind}"), &|tally| {
-            share(tally.failed.get(kind).copied().unwrap_or(0), tally.calls)
-        });
+    for kind in both.iter().flat_map(|tally| tally.failed.keys()).collect::<BTreeSet<_>>() {
+        row(&format!("failed: {kind}"), &|tally| share(tally.failed.get(kind).copied().unwrap_or(0), tally.calls));
     }
-    row("attempts per call", &|tally| {
-        format!("{:.2}", ratio(tally.attempts, tally.calls))
-    });
+    row("attempts per call", &|tally| format!("{:.2}", ratio(tally.attempts, tally.calls)));
     row("waited for retries, per call", &|tally| {
-        format!(
-            "{:.2} s",
-            tally.waited.as_secs_f64() / ratio(tally.calls, 1).max(1.0)
-        )
+        format!("{:.2} s", tally.waited.as_secs_f64() / ratio(tally.calls, 1).max(1.0))
     });
-    row("p50 of the answered", &|tally| {
-        seconds(percentile(&tally.times, 50))
-    });
-    row("p99 of the answered", &|tally| {
-        seconds(percentile(&tally.times, 99))
-    });
-    for hint in both
-        .iter()
-        .flat_map(|tally| tally.retries.keys())
-        .collect::<BTreeSet<_>>()
-    {
-        row(&format!("retries that obeyed {hint}"), &|tally| {
-            tally.retries.get(hint).copied().unwrap_or(0).to_string()
-        });
+    row("p50 of the answered", &|tally| seconds(percentile(&tally.times, 50)));
+    row("p99 of the answered", &|tally| seconds(percentile(&tally.times, 99)));
+    for hint in both.iter().flat_map(|tally| tally.retries.keys()).collect::<BTreeSet<_>>() {
+        row(&format!("retries that obeyed {hint}"), &|tally| tally.retries.get(hint).copied().unwrap_or(0).to_string());
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -78,10 +55,7 @@ fn share(part: usize, whole: usize) -> String {
 }
 
 fn seconds(time: Option<Duration>) -> String {
-    time.map_or_else(
-        || "-".to_owned(),
-        |time| format!("{:.2} s", time.as_secs_f64()),
-    )
+    time.map_or_else(|| "-".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()))
 }
 
 /// Of sorted times.
@@ -104,20 +78,10 @@ mod tests {
 
     #[test]
     fn every_failure_of_either_run_has_its_row() {
-        let mut bare = Tally {
-            calls: 10,
-            ..Tally::default()
-        };
+        let mut bare = Tally { calls: 10, ..Tally::default() };
         bare.failed.insert("429 Too Many Requests".to_owned(), 3);
-        let stacked = Tally {
-            calls: 10,
-            times: vec![Duration::from_secs(1); 10],
-            ..Tally::default()
-        };
+        let stacked = Tally { calls: 10, times: vec![Duration::from_secs(1); 10], ..Tally::default() };
         let table = table(&bare, &stacked).to_string();
-        assert!(
-            table.contains("3 (30.0 %)") && table.contains("10 (100.0 %)"),
-            "{table}"
-        );
+        assert!(table.contains("3 (30.0 %)") && table.contains("10 (100.0 %)"), "{table}");
     }
 }

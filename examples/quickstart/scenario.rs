@@ -26,15 +26,8 @@ impl Scenario {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub(crate) fn new(minutes: u32, load: f64, seed: u64) -> Self {
         let requests_per_minute = (MEAN_RATE * 60.0 / load).round() as u64;
-        let tokens_per_minute =
-            (MEAN_RATE * 60.0 * MEAN_CHARGE / load / 1000.0).round() as u64 * 1000;
-        Self {
-            minutes,
-            load,
-            seed,
-            tokens_per_minute,
-            requests_per_minute,
-        }
+        let tokens_per_minute = (MEAN_RATE * 60.0 * MEAN_CHARGE / load / 1000.0).round() as u64 * 1000;
+        Self { minutes, load, seed, tokens_per_minute, requests_per_minute }
     }
 
     /// A deployment with a fault now and then: five seconds without a backend, and a reset connection in 300.
@@ -42,19 +35,11 @@ impl Scenario {
         let deployment = Deployment::standard(DEPLOYMENT)
             .tokens_per_minute(self.tokens_per_minute)
             .requests_per_minute(self.requests_per_minute);
-        let simulator = Simulator::builder()
-            .seed(self.seed)
-            .latency(Latency::typical())
-            .deployment(deployment)
-            .build();
+        let simulator = Simulator::builder().seed(self.seed).latency(Latency::typical()).deployment(deployment).build();
         let outage = Instant::now() + self.length() / 2;
         simulator
             .script(DEPLOYMENT)
-            .during(
-                outage,
-                outage + Duration::from_secs(5),
-                Scripted::plain_text_503(),
-            )
+            .during(outage, outage + Duration::from_secs(5), Scripted::plain_text_503())
             .sometimes(1.0 / 300.0, Scripted::reset());
         simulator
     }

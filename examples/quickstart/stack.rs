@@ -9,15 +9,11 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use parking_lot::Mutex;
 use tower::{BoxError, Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_aoai::{
-    core::{
-        AttemptTimeoutLayer, DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer,
-        RequestBody,
-    },
+    core::{AttemptTimeoutLayer, DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer, RequestBody},
     retry_after::{Backoff, Jitter, RetryAfterLayer, RetryEvent, RetryPolicy},
 };
 
-pub(crate) type Stack =
-    BoxCloneSyncService<Request<Full<Bytes>>, Response<BoxBody<Bytes, Error>>, Error>;
+pub(crate) type Stack = BoxCloneSyncService<Request<Full<Bytes>>, Response<BoxBody<Bytes, Error>>, Error>;
 
 /// Retries, observed and timed, around any service that talks to Azure OpenAI.
 pub(crate) fn stack<S, B>(client: S, seed: u64, retries: &Arc<Mutex<Vec<RetryEvent>>>) -> Stack
@@ -29,20 +25,13 @@ where
     B::Error: Into<BoxError>,
 {
     let backoff = Backoff::exponential(Duration::from_secs(1)).jitter(Jitter::Proportional(0.5));
-    let policy = RetryPolicy::new()
-        .max_attempts(30)
-        .backoff(backoff)
-        .elapsed_limit(Duration::from_secs(240));
+    let policy = RetryPolicy::new().max_attempts(30).backoff(backoff).elapsed_limit(Duration::from_secs(240));
     let events = Arc::clone(retries);
-    let retry = RetryAfterLayer::new(policy)
-        .seed(seed)
-        .on_retry(move |event| {
-            events.lock().push(event);
-            std::future::ready(())
-        });
-    let timeouts = AttemptTimeoutLayer::new()
-        .first_byte(Duration::from_secs(60))
-        .idle(Duration::from_secs(30));
+    let retry = RetryAfterLayer::new(policy).seed(seed).on_retry(move |event| {
+        events.lock().push(event);
+        std::future::ready(())
+    });
+    let timeouts = AttemptTimeoutLayer::new().first_byte(Duration::from_secs(60)).idle(Duration::from_secs(30));
     let service = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(BodyExt::boxed))
         .layer(PrepareLayer::new())

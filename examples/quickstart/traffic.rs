@@ -24,12 +24,8 @@ const PERIOD: f64 = 240.0;
 
 /// Tokens at the quantiles 0, 1, 5, 10, 25, 50, 75, 90, 95, 99 and 100 %.
 const QUANTILES: [f64; 11] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0];
-const PROMPT: [f64; 11] = [
-    2.0, 30.0, 181.0, 209.0, 396.0, 1016.0, 1204.0, 2700.0, 4084.0, 4146.0, 7000.0,
-];
-const ANSWER: [f64; 11] = [
-    7.0, 16.0, 41.0, 53.0, 83.0, 120.0, 360.0, 421.0, 448.0, 599.0, 1000.0,
-];
+const PROMPT: [f64; 11] = [2.0, 30.0, 181.0, 209.0, 396.0, 1016.0, 1204.0, 2700.0, 4084.0, 4146.0, 7000.0];
+const ANSWER: [f64; 11] = [7.0, 16.0, 41.0, 53.0, 83.0, 120.0, 360.0, 421.0, 448.0, 599.0, 1000.0];
 
 /// One call that somebody wants to make.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,10 +50,7 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn seeded(seed: u64) -> Self {
-        Self {
-            random: StdRng::seed_from_u64(seed),
-            seconds: 0.0,
-        }
+        Self { random: StdRng::seed_from_u64(seed), seconds: 0.0 }
     }
 
     pub(crate) fn until(self, end: Duration) -> Vec<Ask> {
@@ -74,9 +67,7 @@ impl Traffic {
 
 /// The value below which a share of `draw` of all values lies.
 fn quantile(values: &[f64; 11], draw: f64) -> f64 {
-    let above = QUANTILES
-        .partition_point(|quantile| *quantile <= draw)
-        .clamp(1, 10);
+    let above = QUANTILES.partition_point(|quantile| *quantile <= draw).clamp(1, 10);
     let (low, high) = (QUANTILES[above - 1], QUANTILES[above]);
     let share = (draw - low) / (high - low);
     values[above - 1] + share * (values[above] - values[above - 1])
@@ -86,8 +77,7 @@ impl Iterator for Traffic {
     type Item = Ask;
 
     fn next(&mut self) -> Option<Ask> {
-        let rate =
-            MEAN_RATE * (1.0 - SWING * (std::f64::consts::TAU * self.seconds / PERIOD).cos());
+        let rate = MEAN_RATE * (1.0 - SWING * (std::f64::consts::TAU * self.seconds / PERIOD).cos());
         self.seconds += -(1.0 - self.random.random::<f64>()).ln() / rate;
         Some(Ask {
             at: Duration::from_secs_f64(self.seconds),
@@ -115,23 +105,10 @@ mod tests {
     #[allow(clippy::cast_precision_loss)]
     fn an_hour_of_calls_has_the_means_of_the_trace() {
         let calls = Traffic::seeded(1).until(Duration::from_secs(3600));
-        let mean =
-            |of: fn(&Ask) -> u64| calls.iter().map(of).sum::<u64>() as f64 / calls.len() as f64;
+        let mean = |of: fn(&Ask) -> u64| calls.iter().map(of).sum::<u64>() as f64 / calls.len() as f64;
         let is_near = |value: f64, wanted: f64| (value / wanted - 1.0).abs() < 0.03;
-        assert!(
-            is_near(calls.len() as f64 / 3600.0, MEAN_RATE),
-            "{} calls",
-            calls.len()
-        );
-        assert!(
-            is_near(mean(|ask| ask.prompt_tokens), 1179.0),
-            "{}",
-            mean(|ask| ask.prompt_tokens)
-        );
-        assert!(
-            is_near(mean(|ask| ask.answer_tokens), 204.0),
-            "{}",
-            mean(|ask| ask.answer_tokens)
-        );
+        assert!(is_near(calls.len() as f64 / 3600.0, MEAN_RATE), "{} calls", calls.len());
+        assert!(is_near(mean(|ask| ask.prompt_tokens), 1179.0), "{}", mean(|ask| ask.prompt_tokens));
+        assert!(is_near(mean(|ask| ask.answer_tokens), 204.0), "{}", mean(|ask| ask.answer_tokens));
     }
 }

@@ -31,32 +31,14 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn new(
-        members: Arc<[Member<S>]>,
-        request: Request<B>,
-        context: CallContext,
-    ) -> Self {
-        Self {
-            members,
-            context,
-            request: Some(request),
-            chosen: None,
-            calling: None,
-        }
+    pub(crate) fn new(members: Arc<[Member<S>]>, request: Request<B>, context: CallContext) -> Self {
+        Self { members, context, request: Some(request), chosen: None, calling: None }
     }
 }
 
 /// The member that would start the call soonest; the first of several.
-fn choose<'a, S>(
-    members: &'a [Member<S>],
-    context: &CallContext,
-) -> Result<&'a Member<S>, Rejected> {
-    let admissions = members.iter().map(|member| {
-        (
-            member,
-            Admission::fold(&member.gates, context, context.now()),
-        )
-    });
+fn choose<'a, S>(members: &'a [Member<S>], context: &CallContext) -> Result<&'a Member<S>, Rejected> {
+    let admissions = members.iter().map(|member| (member, Admission::fold(&member.gates, context, context.now())));
     let mut soonest = None;
     let mut opens_at = None;
     for (member, admission) in admissions {
@@ -94,8 +76,7 @@ where
             }
             let Some(service) = this.chosen else {
                 let member = choose(this.members, this.context)?;
-                this.context
-                    .note_served(|served| served.endpoint = Some(Arc::clone(&member.name)));
+                this.context.note_served(|served| served.endpoint = Some(Arc::clone(&member.name)));
                 *this.chosen = Some(member.layer.clone());
                 continue;
             };
@@ -114,8 +95,6 @@ where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("members", &self.members)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("members", &self.members).finish_non_exhaustive()
     }
 }

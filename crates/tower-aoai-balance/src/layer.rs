@@ -39,11 +39,7 @@ impl<L> BalanceLayer<L> {
             if !names.insert(&*member.name) {
                 return Err(InvalidMembers::SameName(Arc::clone(&member.name)));
             }
-            if !member
-                .gates
-                .iter()
-                .all(|gate| states.insert(identity(gate)))
-            {
+            if !member.gates.iter().all(|gate| states.insert(identity(gate))) {
                 return Err(InvalidMembers::SharedState(Arc::clone(&member.name)));
             }
         }
@@ -74,12 +70,7 @@ where
     type Service = Balance<L::Service>;
 
     fn layer(&self, client: S) -> Self::Service {
-        Balance::new(
-            self.members
-                .iter()
-                .map(|member| member.wrap(client.clone()))
-                .collect(),
-        )
+        Balance::new(self.members.iter().map(|member| member.wrap(client.clone())).collect())
     }
 }
 
@@ -87,10 +78,7 @@ impl fmt::Display for InvalidMembers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("a balancer needs at least one member"),
-            Self::SameName(name) => write!(
-                f,
-                "two members are named {name:?}: give each a name of its own"
-            ),
+            Self::SameName(name) => write!(f, "two members are named {name:?}: give each a name of its own"),
             Self::SharedState(name) => write!(
                 f,
                 "member {name:?} shares the state of a gate with another member: make a new layer value for each"

@@ -14,11 +14,7 @@ impl Member<Identity> {
     /// An endpoint without any layer yet.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self {
-            name: name.into(),
-            layer: Identity::new(),
-            gates: Vec::new(),
-        }
+        Self { name: name.into(), layer: Identity::new(), gates: Vec::new() }
     }
 }
 
@@ -33,11 +29,7 @@ impl<L> Member<L> {
     /// Adds a layer, inside of what is there already.
     #[must_use]
     pub fn layer<T>(self, layer: T) -> Member<Stack<T, L>> {
-        Member {
-            name: self.name,
-            layer: Stack::new(layer, self.layer),
-            gates: self.gates,
-        }
+        Member { name: self.name, layer: Stack::new(layer, self.layer), gates: self.gates }
     }
 
     /// The member's name.
@@ -50,29 +42,18 @@ impl<L> Member<L> {
     where
         L: Layer<S>,
     {
-        Member {
-            name: Arc::clone(&self.name),
-            layer: self.layer.layer(client),
-            gates: self.gates.clone(),
-        }
+        Member { name: Arc::clone(&self.name), layer: self.layer.layer(client), gates: self.gates.clone() }
     }
 }
 
 impl<L: Clone> Clone for Member<L> {
     fn clone(&self) -> Self {
-        Self {
-            name: Arc::clone(&self.name),
-            layer: self.layer.clone(),
-            gates: self.gates.clone(),
-        }
+        Self { name: Arc::clone(&self.name), layer: self.layer.clone(), gates: self.gates.clone() }
     }
 }
 
 impl<L> fmt::Debug for Member<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member")
-            .field("name", &self.name)
-            .field("gates", &self.gates.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Member").field("name", &self.name).field("gates", &self.gates.len()).finish_non_exhaustive()
     }
 }

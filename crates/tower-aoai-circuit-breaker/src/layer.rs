@@ -19,19 +19,12 @@ pub struct CircuitBreakerLayer {
 impl CircuitBreakerLayer {
     /// A closed breaker.
     pub fn new() -> Self {
-        Self {
-            handle: CircuitBreakerHandle::default(),
-            classify: Arc::new(AzureClassifier::default()),
-            is_off: false,
-        }
+        Self { handle: CircuitBreakerHandle::default(), classify: Arc::new(AzureClassifier::default()), is_off: false }
     }
 
     /// Lets every call through and counts none: for a stack whose type must not change.
     pub fn off() -> Self {
-        Self {
-            is_off: true,
-            ..Self::new()
-        }
+        Self { is_off: true, ..Self::new() }
     }
 
     /// Judges answers by `classify` where no [`ObserveLayer`](tower_aoai_core::ObserveLayer) below has judged them.
@@ -64,11 +57,6 @@ impl<S> Layer<S> for CircuitBreakerLayer {
     type Service = CircuitBreaker<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CircuitBreaker::new(
-            inner,
-            self.handle.clone(),
-            Arc::clone(&self.classify),
-            self.is_off,
-        )
+        CircuitBreaker::new(inner, self.handle.clone(), Arc::clone(&self.classify), self.is_off)
     }
 }

@@ -25,13 +25,7 @@ impl Permit {
     ) -> Self {
         handle.entered();
         let attempt = context.attempt();
-        Self {
-            handle: handle.clone(),
-            classify: Arc::clone(classify),
-            context: context.clone(),
-            attempt,
-            own: None,
-        }
+        Self { handle: handle.clone(), classify: Arc::clone(classify), context: context.clone(), attempt, own: None }
     }
 }
 
@@ -44,11 +38,7 @@ impl Guard for Permit {
 
     fn failed(&mut self, error: &Error) {
         if error.rejected().is_none() {
-            self.own = Some(
-                self.classify
-                    .failure(error, self.attempt.has_content())
-                    .outcome,
-            );
+            self.own = Some(self.classify.failure(error, self.attempt.has_content()).outcome);
         }
     }
 }
@@ -62,8 +52,6 @@ impl Drop for Permit {
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit")
-            .field("own", &self.own)
-            .finish_non_exhaustive()
+        f.debug_struct("Permit").field("own", &self.own).finish_non_exhaustive()
     }
 }

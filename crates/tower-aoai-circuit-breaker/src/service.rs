@@ -21,18 +21,8 @@ pub struct CircuitBreaker<S> {
 }
 
 impl<S> CircuitBreaker<S> {
-    pub(crate) fn new(
-        inner: S,
-        handle: CircuitBreakerHandle,
-        classify: Arc<dyn Classify>,
-        is_off: bool,
-    ) -> Self {
-        Self {
-            inner,
-            handle,
-            classify,
-            is_off,
-        }
+    pub(crate) fn new(inner: S, handle: CircuitBreakerHandle, classify: Arc<dyn Classify>, is_off: bool) -> Self {
+        Self { inner, handle, classify, is_off }
     }
 }
 
@@ -53,8 +43,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let permit = (!self.is_off)
-            .then(|| Permit::enter(&self.handle, &self.classify, CallContext::of(&mut request)));
+        let permit = (!self.is_off).then(|| Permit::enter(&self.handle, &self.classify, CallContext::of(&mut request)));
         ResponseFuture::new(self.inner.call(request), permit)
     }
 }

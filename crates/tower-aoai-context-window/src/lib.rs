@@ -71,9 +71,7 @@ where
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        ResponseFuture {
-            inner: self.inner.call(request),
-        }
+        ResponseFuture { inner: self.inner.call(request) }
     }
 }
 

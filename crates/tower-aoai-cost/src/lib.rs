@@ -73,10 +73,7 @@ impl CostLayer {
 
     /// Books nothing: for a stack whose type must not change.
     pub fn off() -> Self {
-        Self {
-            is_off: true,
-            ..Self::default()
-        }
+        Self { is_off: true, ..Self::default() }
     }
 
     /// Shows what the layer has booked.
@@ -98,11 +95,7 @@ impl<S> Layer<S> for CostLayer {
     type Service = Cost<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Cost {
-            inner,
-            handle: self.handle.clone(),
-            is_off: self.is_off,
-        }
+        Cost { inner, handle: self.handle.clone(), is_off: self.is_off }
     }
 }
 
@@ -123,8 +116,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let booking =
-            (!self.is_off).then(|| Booking::open(&self.handle, CallContext::of(&mut request)));
+        let booking = (!self.is_off).then(|| Booking::open(&self.handle, CallContext::of(&mut request)));
         GuardedFuture::new(self.inner.call(request), booking)
     }
 }
@@ -132,10 +124,7 @@ where
 impl Booking {
     fn open(handle: &CostHandle, context: &CallContext) -> Self {
         handle.counts.lock().open += 1;
-        Self {
-            handle: handle.clone(),
-            context: context.clone(),
-        }
+        Self { handle: handle.clone(), context: context.clone() }
     }
 }
 

@@ -37,15 +37,7 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) fn new(legs: Arc<[Leg<S>]>, request: Request<B>, context: CallContext) -> Self {
-        Self {
-            legs,
-            context,
-            leg: 0,
-            request: Some(request),
-            spare: None,
-            service: None,
-            calling: None,
-        }
+        Self { legs, context, leg: 0, request: Some(request), spare: None, service: None, calling: None }
     }
 }
 
@@ -81,8 +73,7 @@ where
             if this.legs.len() > *this.leg + 1 {
                 *this.spare = try_clone_request(&request);
             }
-            this.context
-                .note_served(|served| served.leg = Some(Arc::clone(&leg.name)));
+            this.context.note_served(|served| served.leg = Some(Arc::clone(&leg.name)));
             let below = CallContext::of(&mut request);
             below.set_retries_owned(false);
             let future = service.call(request);
@@ -107,8 +98,6 @@ where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("leg", &self.leg)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("leg", &self.leg).finish_non_exhaustive()
     }
 }

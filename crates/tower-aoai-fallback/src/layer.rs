@@ -26,10 +26,7 @@ impl<L> Leg<L> {
     /// A leg with this stack.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, layer: L) -> Self {
-        Self {
-            name: name.into(),
-            layer,
-        }
+        Self { name: name.into(), layer }
     }
 }
 
@@ -40,11 +37,7 @@ impl<L> FallbackLayer<L> {
     /// [`NoLegs`] if there is none.
     pub fn new(legs: impl IntoIterator<Item = Leg<L>>) -> Result<Self, NoLegs> {
         let legs: Arc<[_]> = legs.into_iter().collect();
-        if legs.is_empty() {
-            Err(NoLegs)
-        } else {
-            Ok(Self { legs })
-        }
+        if legs.is_empty() { Err(NoLegs) } else { Ok(Self { legs }) }
     }
 }
 
@@ -56,19 +49,14 @@ where
     type Service = Fallback<L::Service>;
 
     fn layer(&self, client: S) -> Self::Service {
-        let wrap = |leg: &Leg<L>| Leg {
-            name: Arc::clone(&leg.name),
-            layer: leg.layer.layer(client.clone()),
-        };
+        let wrap = |leg: &Leg<L>| Leg { name: Arc::clone(&leg.name), layer: leg.layer.layer(client.clone()) };
         Fallback::new(self.legs.iter().map(wrap).collect())
     }
 }
 
 impl<L> fmt::Debug for Leg<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leg")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Leg").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -32,17 +32,8 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) const fn new(
-        service: S,
-        request: Request<B>,
-        reservation: Option<Reservation>,
-    ) -> Self {
-        Self {
-            service,
-            request: Some(request),
-            calling: None,
-            reservation,
-        }
+    pub(crate) const fn new(service: S, request: Request<B>, reservation: Option<Reservation>) -> Self {
+        Self { service, request: Some(request), calling: None, reservation }
     }
 }
 
@@ -76,8 +67,6 @@ where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("reservation", &self.reservation)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("reservation", &self.reservation).finish_non_exhaustive()
     }
 }

@@ -23,10 +23,7 @@ impl TokenBucketLayer {
 
     /// Lets every call through and counts none: for a stack whose type must not change.
     pub fn off() -> Self {
-        Self {
-            is_off: true,
-            ..Self::default()
-        }
+        Self { is_off: true, ..Self::default() }
     }
 
     /// Shows the quota's state.

@@ -15,10 +15,7 @@ pub struct Reservation {
 impl Reservation {
     pub(crate) fn take(handle: &TokenBucketHandle, attempt: Arc<Attempt>) -> Self {
         handle.grant();
-        Self {
-            handle: handle.clone(),
-            attempt,
-        }
+        Self { handle: handle.clone(), attempt }
     }
 
     /// The attempt that it was granted for.

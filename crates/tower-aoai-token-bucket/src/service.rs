@@ -18,11 +18,7 @@ pub struct TokenBucket<S> {
 
 impl<S> TokenBucket<S> {
     pub(crate) const fn new(inner: S, handle: TokenBucketHandle, is_off: bool) -> Self {
-        Self {
-            inner,
-            handle,
-            is_off,
-        }
+        Self { inner, handle, is_off }
     }
 }
 
@@ -43,8 +39,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let reservation = (!self.is_off)
-            .then(|| Reservation::take(&self.handle, CallContext::of(&mut request).attempt()));
+        let reservation =
+            (!self.is_off).then(|| Reservation::take(&self.handle, CallContext::of(&mut request).attempt()));
         ResponseFuture::new(self.inner.clone(), request, reservation)
     }
 }

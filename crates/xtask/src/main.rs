@@ -42,10 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn test(only: Option<&str>, list: bool) -> ExitCode {
-    let steps: Vec<Step> = step::suite()
-        .into_iter()
-        .filter(|step| only.is_none_or(|word| step.name.contains(word)))
-        .collect();
+    let steps: Vec<Step> =
+        step::suite().into_iter().filter(|step| only.is_none_or(|word| step.name.contains(word))).collect();
     if steps.is_empty() {
         eprintln!("no step is named like that: `cargo xtask test --list` names them");
         return ExitCode::from(2);
@@ -58,13 +56,7 @@ fn test(only: Option<&str>, list: bool) -> ExitCode {
     }
     let mut failed = Vec::new();
     for (number, step) in steps.iter().enumerate() {
-        println!(
-            "\n== {}/{} {}: {}",
-            number + 1,
-            steps.len(),
-            step.name,
-            step.action
-        );
+        println!("\n== {}/{} {}: {}", number + 1, steps.len(), step.name, step.action);
         if let Err(why) = step.run() {
             eprintln!("-- {} failed: {why}", step.name);
             failed.push(step.name.as_str());
@@ -74,12 +66,7 @@ fn test(only: Option<&str>, list: bool) -> ExitCode {
         println!("\nall {} steps passed", steps.len());
         ExitCode::SUCCESS
     } else {
-        eprintln!(
-            "\n{} of {} steps failed: {}",
-            failed.len(),
-            steps.len(),
-            failed.join(", ")
-        );
+        eprintln!("\n{} of {} steps failed: {}", failed.len(), steps.len(), failed.join(", "));
         ExitCode::FAILURE
     }
 }

@@ -23,34 +23,22 @@ struct Package {
 /// Fails if a dependency, of the tests too, asks for a newer Rust than the workspace declares.
 pub(crate) fn check() -> Result<(), String> {
     let output = cargo()
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--all-features",
-            "--locked",
-        ])
+        .args(["metadata", "--format-version", "1", "--all-features", "--locked"])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("cannot start cargo metadata: {error}"))?;
     if !output.status.success() {
         return Err(format!("cargo metadata ended with {}", output.status));
     }
-    let metadata: Metadata = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
     let declared = env!("CARGO_PKG_RUST_VERSION");
     let newer = newer_than(declared, &metadata.packages);
     if newer.is_empty() {
-        println!(
-            "Rust {declared} serves all {} packages",
-            metadata.packages.len()
-        );
+        println!("Rust {declared} serves all {} packages", metadata.packages.len());
         Ok(())
     } else {
-        Err(format!(
-            "the workspace declares Rust {declared}, but: {}",
-            newer.join(", ")
-        ))
+        Err(format!("the workspace declares Rust {declared}, but: {}", newer.join(", ")))
     }
 }
 
@@ -66,9 +54,7 @@ fn newer_than(declared: &str, packages: &[Package]) -> Vec<String> {
 }
 
 fn numbers(version: &str) -> [u64; 3] {
-    let mut parts = version
-        .split(['.', '-'])
-        .map(|part| part.parse().unwrap_or(0));
+    let mut parts = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     [(); 3].map(|()| parts.next().unwrap_or(0))
 }
 
@@ -84,11 +70,7 @@ mod tests {
             rust_version: Some(asked.to_owned()),
             source: foreign.then(String::new),
         };
-        let packages = [
-            package("old", "1.88", true),
-            package("new", "1.88.1", true),
-            package("ours", "1.95", false),
-        ];
+        let packages = [package("old", "1.88", true), package("new", "1.88.1", true), package("ours", "1.95", false)];
         assert_eq!(newer_than("1.88", &packages), ["new 1.0.0 asks for 1.88.1"]);
     }
 }

@@ -22,62 +22,31 @@ pub(crate) enum Action {
 }
 
 /// Every feature of the `tower-aoai` crate, one for each layer.
-const FEATURES: [&str; 8] = [
-    "balance",
-    "circuit-breaker",
-    "context-window",
-    "cost",
-    "endpoint",
-    "fallback",
-    "retry-after",
-    "token-bucket",
-];
+const FEATURES: [&str; 8] =
+    ["balance", "circuit-breaker", "context-window", "cost", "endpoint", "fallback", "retry-after", "token-bucket"];
 
 pub(crate) fn suite() -> Vec<Step> {
     let mut steps = vec![
         Step::cargo("tests", &["test", "--workspace", "--all-targets"]),
         Step::cargo("doc-tests", &["test", "--workspace", "--doc"]),
-        Step::cargo(
-            "no-features",
-            &["check", "--package", "tower-aoai", "--no-default-features"],
-        ),
+        Step::cargo("no-features", &["check", "--package", "tower-aoai", "--no-default-features"]),
     ];
     steps.extend(FEATURES.iter().map(|feature| {
-        let mut step = Step::cargo(
-            "",
-            &[
-                "check",
-                "--package",
-                "tower-aoai",
-                "--no-default-features",
-                "--features",
-            ],
-        );
+        let mut step = Step::cargo("", &["check", "--package", "tower-aoai", "--no-default-features", "--features"]);
         if let Action::Cargo(arguments) = &mut step.action {
             arguments.push(feature);
         }
         step.name = format!("feature-{feature}");
         step
     }));
-    steps.push(Step::cargo(
-        "quickstart",
-        &["run", "--release", "--example", "quickstart"],
-    ));
-    steps.push(Step {
-        name: "rust-version".to_owned(),
-        needs: &[],
-        action: Action::CheckRustVersion,
-    });
+    steps.push(Step::cargo("quickstart", &["run", "--release", "--example", "quickstart"]));
+    steps.push(Step { name: "rust-version".to_owned(), needs: &[], action: Action::CheckRustVersion });
     steps
 }
 
 impl Step {
     fn cargo(name: &str, arguments: &[&'static str]) -> Self {
-        Self {
-            name: name.to_owned(),
-            needs: &[],
-            action: Action::Cargo(arguments.to_vec()),
-        }
+        Self { name: name.to_owned(), needs: &[], action: Action::Cargo(arguments.to_vec()) }
     }
 
     pub(crate) fn run(&self) -> Result<(), String> {
@@ -95,9 +64,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cargo(arguments) => write!(f, "cargo {}", arguments.join(" ")),
-            Self::CheckRustVersion => {
-                f.write_str("no dependency asks for a newer Rust than the workspace declares")
-            }
+            Self::CheckRustVersion => f.write_str("no dependency asks for a newer Rust than the workspace declares"),
         }
     }
 }
@@ -108,15 +75,8 @@ pub(crate) fn cargo() -> Command {
 }
 
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .map_err(|error| format!("cannot start {command:?}: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?} ended with {status}"))
-    }
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
 }
 
 #[cfg(test)]
@@ -126,10 +86,7 @@ mod tests {
     #[test]
     fn every_feature_of_the_facade_has_its_step() {
         let manifest = include_str!("../../tower-aoai/Cargo.toml");
-        let default = manifest
-            .lines()
-            .find(|line| line.starts_with("default = "))
-            .unwrap();
+        let default = manifest.lines().find(|line| line.starts_with("default = ")).unwrap();
         let declared: Vec<_> = default.split('"').skip(1).step_by(2).collect();
         assert_eq!(declared, FEATURES);
     }

@@ -24,24 +24,11 @@ impl SystemPackage {
         if !can_install() {
             return Err(self.advice());
         }
-        let apt = |arguments: &[&str]| {
-            run(Command::new("apt-get")
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .args(arguments))
-        };
+        let apt =
+            |arguments: &[&str]| run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments));
         apt(&["update", "--quiet"])?;
-        apt(&[
-            "install",
-            "--yes",
-            "--quiet",
-            "--no-install-recommends",
-            self.debian,
-        ])?;
-        if self.is_installed() {
-            Ok(())
-        } else {
-            Err(self.advice())
-        }
+        apt(&["install", "--yes", "--quiet", "--no-install-recommends", self.debian])?;
+        if self.is_installed() { Ok(()) } else { Err(self.advice()) }
     }
 
     fn advice(&self) -> String {
@@ -58,9 +45,7 @@ impl SystemPackage {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Root on Debian or what derives from it. `/proc/self` belongs to who runs this.
@@ -68,13 +53,9 @@ fn can_install() -> bool {
     let is_root = || {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-        ids.split_whitespace()
-            .nth(1)
-            .map(|effective| effective == "0")
+        ids.split_whitespace().nth(1).map(|effective| effective == "0")
     };
-    Path::new("/etc/debian_version").exists()
-        && on_path("apt-get").is_some()
-        && is_root().unwrap_or(false)
+    Path::new("/etc/debian_version").exists() && on_path("apt-get").is_some() && is_root().unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -83,22 +64,12 @@ mod tests {
 
     #[test]
     fn a_program_that_is_there_needs_nothing() {
-        assert_eq!(
-            SystemPackage {
-                program: "cargo",
-                debian: "cargo"
-            }
-            .ensure(),
-            Ok(())
-        );
+        assert_eq!(SystemPackage { program: "cargo", debian: "cargo" }.ensure(), Ok(()));
     }
 
     #[test]
     fn one_that_is_not_is_named_with_its_package() {
-        let missing = SystemPackage {
-            program: "no-such-program",
-            debian: "no-such-package",
-        };
+        let missing = SystemPackage { program: "no-such-program", debian: "no-such-package" };
         assert!(!missing.is_installed());
         assert!(
             missing.advice().contains("no-such-program")
