@@ -1,15 +1,9 @@
 //! The README's code, run, and compared with the README to the letter.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http_body_util::Full;
-use tower::{BoxError, Layer, ServiceBuilder, ServiceExt};
-use tower_aoai::{
-    core::{DeadlineLayer, IncludeUsageLayer, ObserveLayer, PrepareLayer},
-    retry_after::{RetryAfterLayer, RetryPolicy},
-};
-use tower_aoai_simulator::{Deployment, Scripted, Simulator};
+use tower::{BoxError, ServiceExt};
+use tower_aoai_simulator::{Deployment, Simulator};
 
 const README: &str = include_str!("../README.md");
 const THIS: &str = include_str!("readme.rs");
@@ -31,6 +25,11 @@ fn assert_in_readme(name: &str) {
 async fn the_stack_of_the_readme_answers() -> Result<(), BoxError> {
     let client = Simulator::builder().deployment(Deployment::standard("gpt-4o")).build();
     // [stack]
+    use std::time::Duration;
+    use tower::ServiceBuilder;
+    use tower_aoai::core::{DeadlineLayer, IncludeUsageLayer, ObserveLayer, PrepareLayer};
+    use tower_aoai::retry_after::{RetryAfterLayer, RetryPolicy};
+
     let service = ServiceBuilder::new()
         .layer(PrepareLayer::new())
         .layer(DeadlineLayer::new(Duration::from_secs(120)))
@@ -49,6 +48,13 @@ async fn the_stack_of_the_readme_answers() -> Result<(), BoxError> {
 #[tokio::test(start_paused = true)]
 async fn the_test_of_the_readme_passes() -> Result<(), BoxError> {
     // [test]
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use std::time::Duration;
+    use tower::{Layer, ServiceExt};
+    use tower_aoai::retry_after::RetryAfterLayer;
+    use tower_aoai_simulator::{Deployment, Scripted, Simulator};
+
     let client = Simulator::builder().deployment(Deployment::standard("gpt-4o")).build();
     client.script("gpt-4o").then(Scripted::rate_limited(Duration::from_secs(2)));
 

@@ -34,7 +34,7 @@ pub(crate) struct Tally {
     pub(crate) unavoidable: usize,
     pub(crate) attempts: usize,
     pub(crate) waited: Duration,
-    /// How many retries obeyed which hint.
+    /// How many retries obeyed which hint, in words.
     pub(crate) retries: BTreeMap<String, usize>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn stacked(scenario: &Scenario) -> Tally {
         let service = stack(simulator.clone(), 7, &retries);
         let mut tally = with_attempts(drive("stacked", scenario, service).await, &simulator);
         for event in &*retries.lock() {
-            *tally.retries.entry(name(event.reason)).or_default() += 1;
+            *tally.retries.entry(label(event.reason)).or_default() += 1;
             tally.waited += event.delay;
         }
         tally
@@ -152,11 +152,11 @@ fn request(ask: &Ask) -> Request<Full<Bytes>> {
     .expect("a valid request")
 }
 
-fn name(reason: RetryReason) -> String {
+fn label(reason: RetryReason) -> String {
     match reason {
-        RetryReason::Hint(source) => source.name().to_owned(),
-        RetryReason::Backoff => "no hint: backoff".to_owned(),
-        other => format!("{other:?}"),
+        RetryReason::Hint(source) => format!("retries that obeyed {}", source.name()),
+        RetryReason::Backoff => "retries without a hint (backoff)".to_owned(),
+        other => format!("retries: {other:?}"),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn table(bare: &Tally, stacked: &Tally) -> Table {
     row("p50 of the answered", &|tally| seconds(percentile(&tally.times, 50)));
     row("p99 of the answered", &|tally| seconds(percentile(&tally.times, 99)));
     for hint in both.iter().flat_map(|tally| tally.retries.keys()).collect::<BTreeSet<_>>() {
-        row(&format!("retries that obeyed {hint}"), &|tally| tally.retries.get(hint).copied().unwrap_or(0).to_string());
+        row(hint, &|tally| tally.retries.get(hint).copied().unwrap_or(0).to_string());
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -39,8 +39,8 @@ pub(crate) fn verdict(stacked: &Tally) -> String {
     let failed: usize = stacked.failed.values().sum();
     let avoidable = failed - stacked.unavoidable;
     format!(
-        "Through the stack {avoidable} calls failed that could have been saved; {} could not have been: they ask for \
-         more tokens than the deployment has in a minute.",
+        "Through the stack {avoidable} calls failed that could have been saved. {} could not have been:\n\
+         they ask for more tokens than the deployment has in a minute.",
         stacked.unavoidable
     )
 }

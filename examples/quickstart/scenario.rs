@@ -65,16 +65,18 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "A simulated {DEPLOYMENT} deployment with {} tokens and {} requests a minute; {} minutes of chat traffic \
-             that wants {:.0} % of that on average and comes in waves.",
-            self.tokens_per_minute,
-            self.requests_per_minute,
+            "A simulated {DEPLOYMENT} deployment with {} tokens and {} requests a minute.",
+            self.tokens_per_minute, self.requests_per_minute
+        )?;
+        writeln!(
+            f,
+            "{} minutes of chat traffic, in waves, that wants {:.0} % of that on average.",
             self.minutes,
             self.load * 100.0
         )?;
         write!(
             f,
-            "Half-way it has no backend for 5 s; one connection in 300 is reset; two calls ask for twice the quota."
+            "Half-way there is no backend for 5 s; one connection in 300 is reset; two calls ask for twice the quota."
         )
     }
 }
