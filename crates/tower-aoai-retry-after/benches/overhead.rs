@@ -24,11 +24,7 @@ struct CloneOnly;
 impl<E> retry::Policy<Request<Plain>, Response<Plain>, E> for CloneOnly {
     type Future = Ready<()>;
 
-    fn retry(
-        &mut self,
-        _: &mut Request<Plain>,
-        _: &mut Result<Response<Plain>, E>,
-    ) -> Option<Self::Future> {
+    fn retry(&mut self, _: &mut Request<Plain>, _: &mut Result<Response<Plain>, E>) -> Option<Self::Future> {
         None
     }
 
@@ -37,9 +33,7 @@ impl<E> retry::Policy<Request<Plain>, Response<Plain>, E> for CloneOnly {
     }
 }
 
-fn leaf()
--> impl Service<Request<Plain>, Response = Response<Plain>, Error = Infallible, Future: Send> + Clone
-{
+fn leaf() -> impl Service<Request<Plain>, Response = Response<Plain>, Error = Infallible, Future: Send> + Clone {
     service_fn(|request: Request<Plain>| {
         black_box(&request);
         ready(Ok(Response::default()))
@@ -68,11 +62,7 @@ where
     S: Service<Request<Plain>, Response = Response<Plain>> + Clone,
     S::Error: std::fmt::Debug,
 {
-    for (kind, make) in [
-        ("empty", empty as fn() -> _),
-        ("6 headers", typical),
-        ("6 headers, prepared", typical),
-    ] {
+    for (kind, make) in [("empty", empty as fn() -> _), ("6 headers", typical), ("6 headers, prepared", typical)] {
         let is_prepared = kind.ends_with("prepared");
         let mut service = service.clone();
         let request = make();
@@ -99,10 +89,7 @@ where
 }
 
 fn overhead(criterion: &mut Criterion) {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime");
+    let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     let off = RetryAfterLayer::off();
     let single = RetryAfterLayer::new(RetryPolicy::never());
     let on = RetryAfterLayer::default();
@@ -112,12 +99,7 @@ fn overhead(criterion: &mut Criterion) {
     measure(criterion, &runtime, "retry off", &off.layer(leaf()));
     measure(criterion, &runtime, "one send", &single.layer(leaf()));
     measure(criterion, &runtime, "retry on", &on.layer(leaf()));
-    measure(
-        criterion,
-        &runtime,
-        "no budget",
-        &without_budget.layer(leaf()),
-    );
+    measure(criterion, &runtime, "no budget", &without_budget.layer(leaf()));
     measure(criterion, &runtime, "tower::retry", &tower.layer(leaf()));
 }
 

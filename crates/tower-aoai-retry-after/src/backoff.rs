@@ -36,27 +36,13 @@ impl Backoff {
     /// Starts at `base`, doubles, and stops growing at 8 s, or at `base` if that is longer.
     pub const fn exponential(base: Duration) -> Self {
         let cap = Duration::from_secs(8);
-        let cap = if base.as_nanos() > cap.as_nanos() {
-            base
-        } else {
-            cap
-        };
-        Self {
-            base,
-            multiplier: 2.0,
-            cap,
-            jitter: Jitter::Full,
-        }
+        let cap = if base.as_nanos() > cap.as_nanos() { base } else { cap };
+        Self { base, multiplier: 2.0, cap, jitter: Jitter::Full }
     }
 
     /// Always the same wait, without jitter.
     pub const fn constant(wait: Duration) -> Self {
-        Self {
-            base: wait,
-            multiplier: 1.0,
-            cap: wait,
-            jitter: Jitter::None,
-        }
+        Self { base: wait, multiplier: 1.0, cap: wait, jitter: Jitter::None }
     }
 
     /// What each wait is multiplied by for the next. Below 1, or not a number, counts as 1. Default: 2.
@@ -80,11 +66,7 @@ impl Backoff {
     /// The wait before retry `n`, the first being 0, for a `draw` from 0 to 1.
     #[must_use]
     pub fn delay(&self, n: u32, draw: f64) -> Duration {
-        let multiplier = if self.multiplier >= 1.0 {
-            self.multiplier
-        } else {
-            1.0
-        };
+        let multiplier = if self.multiplier >= 1.0 { self.multiplier } else { 1.0 };
         // Finite, or a base of zero would grow to something that is not a number.
         let growth = multiplier.powf(f64::from(n)).min(f64::MAX);
         let grown = self.base.as_secs_f64() * growth;
@@ -120,9 +102,7 @@ mod tests {
     use super::*;
 
     fn seconds(backoff: &Backoff, draw: f64) -> Vec<f64> {
-        (0..5)
-            .map(|n| backoff.delay(n, draw).as_secs_f64())
-            .collect()
+        (0..5).map(|n| backoff.delay(n, draw).as_secs_f64()).collect()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use http::{Request, Response};
 use tokio::time::Instant;
 use tower_aoai_core::{
-    CallContext, Error, Outcome, Reason, Rejected, Replay, RetryGrant, Verdict,
+    CallContext, Error, Outcome, Progress, Reason, Rejected, Replay, RetryGrant, Verdict,
     classify::{ResponseHead, judge_head},
     try_clone_request,
 };
@@ -41,11 +41,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(
-        context: CallContext,
-        shared: Arc<Shared>,
-        own_policy: Option<RetryPolicy>,
-    ) -> Self {
+    pub(crate) fn new(context: CallContext, shared: Arc<Shared>, own_policy: Option<RetryPolicy>) -> Self {
         Self {
             session: Session::new(context.now()),
             context,
@@ -82,10 +78,7 @@ impl Call {
     }
 
     /// Before each send: writes the attempt into the request, and returns the request once more, should it be needed.
-    pub(crate) fn begin<B: Replay>(
-        &mut self,
-        request: &mut Request<B>,
-    ) -> Result<Option<Request<B>>, Rejected> {
+    pub(crate) fn begin<B: Replay>(&mut self, request: &mut Request<B>) -> Result<Option<Request<B>>, Rejected> {
         self.check_start()?;
         let spare = if self.policy().allows_retries() {
             let spare = try_clone_request(request);
@@ -122,19 +115,21 @@ impl Call {
 
     /// The wait for the next try; `None` if this one stands.
     pub(crate) fn decide<ResB>(&mut self, result: &Result<Response<ResB>, Error>) -> Option<Pause> {
-        let has_content = self.has_content();
+        let attempt = self.context.last_attempt();
+        let progress = attempt.as_ref().map(|attempt| attempt.progress()).unwrap_or_default();
+        let has_content = progress.first_content.is_some();
+        let now = Instant::now();
         let mut verdict = match result {
-            Err(Error::Rejected(rejected)) if !self.was_sent() => {
-                return self.settle(Failure::Refusal(rejected), Instant::now(), None);
+            Err(Error::Rejected(rejected)) if progress.sent.is_none() => {
+                return self.settle(Failure::Refusal(rejected), now, None);
             }
             Err(error) => self.shared.classify.failure(error, has_content),
-            Ok(response) => self.judge(response),
+            Ok(response) => self.judge(response, &progress),
         };
         if let Some(grant) = self.grant.take() {
             grant.spend();
         }
-        let now = Instant::now();
-        if let Some(attempt) = self.context.last_attempt() {
+        if let Some(attempt) = attempt {
             attempt.judge_unobserved(now, verdict);
         }
         if verdict.outcome == Outcome::Success {
@@ -149,19 +144,11 @@ impl Call {
             // Whatever the classifier thinks of it: somebody has read the beginning.
             verdict.outcome = Outcome::Broken;
         }
-        let failure = Failure::Attempt {
-            verdict,
-            retry_at: self.context.retry_at(),
-        };
+        let failure = Failure::Attempt { verdict, retry_at: self.context.retry_at() };
         self.settle(failure, now, Some(verdict.outcome))
     }
 
-    fn settle(
-        &mut self,
-        failure: Failure<'_>,
-        now: Instant,
-        outcome: Option<Outcome>,
-    ) -> Option<Pause> {
+    fn settle(&mut self, failure: Failure<'_>, now: Instant, outcome: Option<Outcome>) -> Option<Pause> {
         let limits = self.limits();
         let draw = self.shared.generator.fraction();
         let policy = self.own_policy.as_ref().unwrap_or(&self.shared.policy);
@@ -191,14 +178,8 @@ impl Call {
     /// The last two conditions, which are not the policy's.
     fn permit(&mut self, retry: Retry, now: Instant) -> Result<Retry, GiveUp> {
         if !self.is_replayable {
-            if !self
-                .shared
-                .warned_unreplayable
-                .swap(true, Ordering::Relaxed)
-            {
-                tracing::warn!(
-                    "a request could not be tried again, because its body can be sent only once; said once"
-                );
+            if !self.shared.warned_unreplayable.swap(true, Ordering::Relaxed) {
+                tracing::warn!("a request could not be tried again, because its body can be sent only once; said once");
             }
             return Err(GiveUp::Unreplayable);
         }
@@ -224,41 +205,20 @@ impl Call {
         if let Some(since) = self.waits_since.take() {
             let waited = now.saturating_duration_since(since);
             self.shared.handle.waited(waited);
-            self.context
-                .note_served(|served| served.waited = served.waited.saturating_add(waited));
+            self.context.note_served(|served| served.waited = served.waited.saturating_add(waited));
         }
     }
 
-    fn judge<ResB>(&self, response: &Response<ResB>) -> Verdict {
-        let progress = self
-            .context
-            .last_attempt()
-            .map(|attempt| attempt.progress())
-            .unwrap_or_default();
+    fn judge<ResB>(&self, response: &Response<ResB>, progress: &Progress) -> Verdict {
         match progress.verdict {
             Some(verdict) => verdict,
             // An observed answer without a verdict is a stream that is well so far.
             None if progress.first_byte.is_some() => Outcome::Success.into(),
             None => {
-                let head = ResponseHead {
-                    status: response.status(),
-                    headers: response.headers(),
-                };
+                let head = ResponseHead { status: response.status(), headers: response.headers() };
                 judge_head(&*self.shared.classify, self.context.call(), head)
             }
         }
-    }
-
-    fn was_sent(&self) -> bool {
-        self.context
-            .last_attempt()
-            .is_some_and(|attempt| attempt.is_sent())
-    }
-
-    fn has_content(&self) -> bool {
-        self.context
-            .last_attempt()
-            .is_some_and(|attempt| attempt.has_content())
     }
 
     /// The future is dropped, perhaps with an attempt under way.

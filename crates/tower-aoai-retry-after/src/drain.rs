@@ -25,10 +25,7 @@ pub(crate) struct Drain<B> {
 impl<B: Body> Drain<B> {
     pub(crate) fn new(body: B) -> Self {
         let worth_it = !body.is_end_stream() && body.size_hint().lower() <= LIMIT;
-        Self {
-            body: worth_it.then_some(body),
-            read: 0,
-        }
+        Self { body: worth_it.then_some(body), read: 0 }
     }
 }
 

@@ -48,13 +48,7 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) const fn new(service: S, request: Request<B>, call: Option<Call>) -> Self {
-        Self {
-            service,
-            state: State::Readying,
-            request: Some(request),
-            spare: None,
-            call,
-        }
+        Self { service, state: State::Readying, request: Some(request), spare: None, call }
     }
 }
 
@@ -144,8 +138,6 @@ where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("call", &self.call)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("call", &self.call).finish_non_exhaustive()
     }
 }

@@ -47,16 +47,7 @@ impl fmt::Debug for Hook {
 }
 
 impl RetryEvent {
-    pub(crate) fn new(
-        attempt: u32,
-        retry: &crate::session::Retry,
-        outcome: Option<Outcome>,
-    ) -> Self {
-        Self {
-            attempt,
-            delay: retry.delay,
-            reason: retry.reason,
-            outcome,
-        }
+    pub(crate) fn new(attempt: u32, retry: &crate::session::Retry, outcome: Option<Outcome>) -> Self {
+        Self { attempt, delay: retry.delay, reason: retry.reason, outcome }
     }
 }

@@ -45,9 +45,7 @@ impl RetryAfterLayer {
             is_off: false,
             warned_unreplayable: Arc::default(),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Passes every call through once: for a stack whose type must not change.

@@ -88,24 +88,8 @@ impl<E, F: Fn(&E) -> Verdict> ClassifyError<E> for F {
 impl<O, C> RetryOperation<O, C> {
     /// Says what each error means; hints in it are waited out.
     pub fn classify<D>(self, classify: D) -> RetryOperation<O, D> {
-        let Self {
-            policy,
-            operation,
-            classify: _,
-            budget,
-            deadline,
-            generator,
-            hook,
-        } = self;
-        RetryOperation {
-            policy,
-            operation,
-            classify,
-            budget,
-            deadline,
-            generator,
-            hook,
-        }
+        let Self { policy, operation, classify: _, budget, deadline, generator, hook } = self;
+        RetryOperation { policy, operation, classify, budget, deadline, generator, hook }
     }
 
     /// Retries within `budget`, which may be shared. Default: without one.
@@ -147,12 +131,7 @@ where
     type IntoFuture = OperationFuture<O, C, F>;
 
     fn into_future(self) -> Self::IntoFuture {
-        OperationFuture {
-            session: Session::new(Instant::now()),
-            state: State::Idle,
-            grant: None,
-            operation: self,
-        }
+        OperationFuture { session: Session::new(Instant::now()), state: State::Idle, grant: None, operation: self }
     }
 }
 
@@ -214,48 +193,22 @@ where
 }
 
 impl<O, C> RetryOperation<O, C> {
-    fn after<E>(
-        &self,
-        error: &E,
-        session: &mut Session,
-        grant: &mut Option<RetryGrant>,
-    ) -> Option<Pause>
+    fn after<E>(&self, error: &E, session: &mut Session, grant: &mut Option<RetryGrant>) -> Option<Pause>
     where
         C: ClassifyError<E>,
     {
         let now = Instant::now();
         let verdict = self.classify.verdict(error);
-        let limits = Limits {
-            deadline: self.deadline,
-            start_by: None,
-            expected_service: self.policy.expected_service,
-        };
-        let failure = Failure::Attempt {
-            verdict,
-            retry_at: None,
-        };
-        let retry = session
-            .after(
-                failure,
-                &self.policy,
-                limits,
-                now,
-                self.generator.fraction(),
-            )
-            .ok()?;
+        let limits = Limits { deadline: self.deadline, start_by: None, expected_service: self.policy.expected_service };
+        let failure = Failure::Attempt { verdict, retry_at: None };
+        let retry = session.after(failure, &self.policy, limits, now, self.generator.fraction()).ok()?;
         if retry.budgeted
             && let Some(budget) = &self.budget
         {
             *grant = Some(budget.withdraw(now)?);
         }
         let hook = self.hook.as_ref();
-        let hook = hook.map(|hook| {
-            hook.call(RetryEvent::new(
-                session.sends(),
-                &retry,
-                Some(verdict.outcome),
-            ))
-        });
+        let hook = hook.map(|hook| hook.call(RetryEvent::new(session.sends(), &retry, Some(verdict.outcome))));
         Some(Pause::until(retry.at, hook))
     }
 }
@@ -271,8 +224,6 @@ impl<O, C: fmt::Debug> fmt::Debug for RetryOperation<O, C> {
 
 impl<O, C, F> fmt::Debug for OperationFuture<O, C, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OperationFuture")
-            .field("session", &self.session)
-            .finish_non_exhaustive()
+        f.debug_struct("OperationFuture").field("session", &self.session).finish_non_exhaustive()
     }
 }

@@ -24,10 +24,7 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub(crate) fn until(at: Instant, hook: Option<HookFuture>) -> Self {
-        Self {
-            timer: sleep_until(at),
-            hook: hook.map(Mutex::new),
-        }
+        Self { timer: sleep_until(at), hook: hook.map(Mutex::new) }
     }
 }
 
@@ -42,18 +39,12 @@ impl Future for Pause {
             *this.hook = None;
         }
         ready!(this.timer.poll(cx));
-        if this.hook.is_some() {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
+        if this.hook.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
 impl fmt::Debug for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pause")
-            .field("until", &self.timer.deadline())
-            .finish_non_exhaustive()
+        f.debug_struct("Pause").field("until", &self.timer.deadline()).finish_non_exhaustive()
     }
 }

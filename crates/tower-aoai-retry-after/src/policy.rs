@@ -71,10 +71,7 @@ impl RetryPolicy {
     /// It has no retry budget: for that, [`RetryAfterLayer::budget`](crate::RetryAfterLayer::budget) takes `None`. It
     /// does not try a 424 again.
     pub fn openai_python() -> Self {
-        Self::new()
-            .max_retries(2)
-            .backoff(Backoff::default().jitter(Jitter::Shrink(0.25)))
-            .hint_jitter(0.0)
+        Self::new().max_retries(2).backoff(Backoff::default().jitter(Jitter::Shrink(0.25))).hint_jitter(0.0)
     }
 
     /// How often a call is sent at most, the first time included; 0 counts as 1. Default: 4.
@@ -99,11 +96,7 @@ impl RetryPolicy {
     /// The share of a hint that chance may add to it, so that those who were told the same do not come back as one.
     /// Nothing is ever taken off a hint. Below 0, infinite, or not a number, counts as 0. Default: 0.05.
     pub fn hint_jitter(mut self, share: f64) -> Self {
-        self.hint_jitter = if share.is_finite() {
-            share.max(0.0)
-        } else {
-            0.0
-        };
+        self.hint_jitter = if share.is_finite() { share.max(0.0) } else { 0.0 };
         self
     }
 
@@ -157,10 +150,7 @@ impl RetryPolicy {
                 (_, RetryOn::Custom(predicate)) => predicate(verdict),
                 (Some(true), _) => true,
                 (None, RetryOn::Throttled) => matches!(outcome, Outcome::Throttled { .. }),
-                (None, RetryOn::Transient) => matches!(
-                    outcome,
-                    Outcome::Throttled { .. } | Outcome::Transient { .. }
-                ),
+                (None, RetryOn::Transient) => matches!(outcome, Outcome::Throttled { .. } | Outcome::Transient { .. }),
             },
         }
     }

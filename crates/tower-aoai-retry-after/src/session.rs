@@ -14,10 +14,7 @@ mod tests;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Failure<'a> {
     /// It was sent, and came to this. A layer below may know better than the answer from when on to try again.
-    Attempt {
-        verdict: Verdict,
-        retry_at: Option<Instant>,
-    },
+    Attempt { verdict: Verdict, retry_at: Option<Instant> },
     /// It was refused here, with nothing sent.
     Refusal(&'a Rejected),
 }
@@ -95,22 +92,13 @@ impl Limits {
         }
         let ends = start.checked_add(self.expected_service);
         let in_time = |deadline| ends.is_some_and(|ends| ends < deadline);
-        if self.deadline.is_none_or(in_time) {
-            Ok(())
-        } else {
-            Err(GiveUp::Deadline)
-        }
+        if self.deadline.is_none_or(in_time) { Ok(()) } else { Err(GiveUp::Deadline) }
     }
 }
 
 impl Session {
     pub(crate) const fn new(started: Instant) -> Self {
-        Self {
-            started,
-            sends: 0,
-            backoffs: 0,
-            refusals: 0,
-        }
+        Self { started, sends: 0, backoffs: 0, refusals: 0 }
     }
 
     /// How often the call was sent.
@@ -133,16 +121,11 @@ impl Session {
         draw: f64,
     ) -> Result<Retry, GiveUp> {
         let retry = match failure {
-            Failure::Attempt { verdict, retry_at } => {
-                self.after_attempt(verdict, retry_at, policy, now, draw)?
-            }
+            Failure::Attempt { verdict, retry_at } => self.after_attempt(verdict, retry_at, policy, now, draw)?,
             Failure::Refusal(rejected) => self.after_refusal(rejected, policy, now, draw)?,
         };
         limits.check(retry.at)?;
-        if policy
-            .elapsed_limit
-            .is_some_and(|limit| retry.at.saturating_duration_since(self.started) > limit)
-        {
+        if policy.elapsed_limit.is_some_and(|limit| retry.at.saturating_duration_since(self.started) > limit) {
             return Err(GiveUp::Elapsed);
         }
         Ok(retry)
@@ -170,12 +153,7 @@ impl Session {
             if policy.hint_cap.is_some_and(|cap| delay > cap) {
                 return Err(GiveUp::HintCap);
             }
-            return Ok(Retry {
-                at: at.max(now),
-                delay,
-                reason: RetryReason::Elsewhere,
-                budgeted: !throttled,
-            });
+            return Ok(Retry { at: at.max(now), delay, reason: RetryReason::Elsewhere, budgeted: !throttled });
         }
         // A hint of zero is no hint: it says "again", not when, and obeyed to the letter it makes a storm.
         let (delay, reason) = match verdict.outcome.hint().filter(|hint| !hint.after.is_zero()) {
@@ -183,13 +161,8 @@ impl Session {
                 return Err(GiveUp::HintCap);
             }
             Some(hint) => {
-                let more = Duration::try_from_secs_f64(
-                    hint.after.as_secs_f64() * policy.hint_jitter * draw,
-                );
-                (
-                    hint.after.saturating_add(more.unwrap_or_default()),
-                    RetryReason::Hint(hint.source),
-                )
+                let more = Duration::try_from_secs_f64(hint.after.as_secs_f64() * policy.hint_jitter * draw);
+                (hint.after.saturating_add(more.unwrap_or_default()), RetryReason::Hint(hint.source))
             }
             None => {
                 let delay = policy.backoff.delay(self.backoffs, draw);
@@ -198,12 +171,7 @@ impl Session {
             }
         };
         let at = now.checked_add(delay).ok_or(GiveUp::HintCap)?;
-        Ok(Retry {
-            at,
-            delay,
-            reason,
-            budgeted: !throttled || reason == RetryReason::Backoff,
-        })
+        Ok(Retry { at, delay, reason, budgeted: !throttled || reason == RetryReason::Backoff })
     }
 
     /// A refusal with an instant is waited out like a hint. One whose instant has come is taken at its word, but not
@@ -222,22 +190,14 @@ impl Session {
         let delay = if until > now {
             until.saturating_duration_since(now)
         } else {
-            policy
-                .backoff
-                .delay(self.refusals, draw)
-                .max(LEAST_WAIT_AFTER_REFUSAL)
+            policy.backoff.delay(self.refusals, draw).max(LEAST_WAIT_AFTER_REFUSAL)
         };
         self.refusals = self.refusals.saturating_add(1);
         if policy.hint_cap.is_some_and(|cap| delay > cap) {
             return Err(GiveUp::HintCap);
         }
         let at = now.checked_add(delay).ok_or(GiveUp::HintCap)?;
-        Ok(Retry {
-            at,
-            delay,
-            reason: RetryReason::Refusal(rejected.reason()),
-            budgeted: false,
-        })
+        Ok(Retry { at, delay, reason: RetryReason::Refusal(rejected.reason()), budgeted: false })
     }
 }
 

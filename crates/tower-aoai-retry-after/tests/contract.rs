@@ -11,9 +11,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use support::{
-    Plain, answer, exact, layer, polled_at_most, request, served, throttled, with_floor,
-};
+use support::{Plain, answer, exact, layer, polled_at_most, request, served, throttled, with_floor};
 use tokio::{
     sync::Notify,
     time::{Instant, advance, sleep},
@@ -80,10 +78,7 @@ async fn t1_a_readiness_error_ends_the_call() {
     let error = layer.layer(mock).oneshot(request()).await.unwrap_err();
     assert!(matches!(error, Error::Transport(_)));
     let counts = layer.handle().snapshot();
-    assert_eq!(
-        (counts.calls, counts.sends, counts.final_outcomes),
-        (1, 0, 1)
-    );
+    assert_eq!((counts.calls, counts.sends, counts.final_outcomes), (1, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,9 +133,8 @@ async fn t2_it_is_always_ready() {
 #[tokio::test(start_paused = true)]
 async fn t3_nothing_of_the_inner_service_is_held_by_a_ready_service_or_a_waiting_call() {
     let layer = layer(exact(5));
-    let (limited, _) = served(&ConcurrencyLimitLayer::new(1), |n| {
-        Ok(if n == 0 { throttled("60") } else { answer(200) })
-    });
+    let (limited, _) =
+        served(&ConcurrencyLimitLayer::new(1), |n| Ok(if n == 0 { throttled("60") } else { answer(200) }));
     let mut one = layer.layer(limited);
     let mut other = one.clone();
     one.ready().await.unwrap();
@@ -168,21 +162,14 @@ async fn t4_clones_and_services_of_a_layer_share_its_budget_and_its_counts() {
     let (one, sends_of_one) = served(&layer, |_| Ok(answer(503)));
     let (other, sends_of_other) = served(&layer, |_| Ok(answer(503)));
     one.clone().oneshot(request()).await.unwrap();
-    assert_eq!(
-        sends_of_one.count(),
-        4,
-        "three retries, and they are all there were"
-    );
+    assert_eq!(sends_of_one.count(), 4, "three retries, and they are all there were");
     other.clone().oneshot(request()).await.unwrap();
     one.clone().oneshot(request()).await.unwrap();
     assert_eq!((sends_of_one.count(), sends_of_other.count()), (5, 1));
     assert_eq!(budget.balance(Instant::now()), 0);
 
     let counts = layer.clone().handle().snapshot();
-    assert_eq!(
-        (counts.calls, counts.sends, counts.out_of_budget),
-        (3, 6, 2)
-    );
+    assert_eq!((counts.calls, counts.sends, counts.out_of_budget), (3, 6, 2));
     assert_eq!(counts.out_of_attempts, 1);
     layer.handle().reset();
     assert_eq!(layer.handle().snapshot(), Default::default());

@@ -15,9 +15,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use support::{
-    Plain, answer, exact, layer, refusal, refusal_for, request, served, served_slowly, throttled,
-};
+use support::{Plain, answer, exact, layer, refusal, refusal_for, request, served, served_slowly, throttled};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_aoai_core::{CallContext, Error, Outcome, Reason, Rejected};
@@ -37,10 +35,7 @@ async fn a_refusal_with_an_instant_is_waited_out_and_is_no_attempt() {
     assert_eq!(response.status(), 200);
     assert_eq!(sends.seconds(), [0.0, 3.0, 6.0, 9.0, 12.0, 15.0, 22.0]);
     let counts = layer.handle().snapshot();
-    assert_eq!(
-        (counts.sends, counts.refusals_waited, counts.retries_by_hint),
-        (2, 5, 1)
-    );
+    assert_eq!((counts.sends, counts.refusals_waited, counts.retries_by_hint), (2, 5, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,22 +104,9 @@ async fn the_hook_is_told_of_each_retry() {
     let events = events.lock();
     let told: Vec<_> = events
         .iter()
-        .map(|event| {
-            (
-                event.attempt,
-                event.delay.as_secs(),
-                event.outcome.as_ref().map(Outcome::name),
-            )
-        })
+        .map(|event| (event.attempt, event.delay.as_secs(), event.outcome.as_ref().map(Outcome::name)))
         .collect();
-    assert_eq!(
-        told,
-        [
-            (1, 5, Some("throttled")),
-            (1, 3, None),
-            (2, 2, Some("transient"))
-        ]
-    );
+    assert_eq!(told, [(1, 5, Some("throttled")), (1, 3, None), (2, 2, Some("transient"))]);
     assert!(matches!(events[0].reason, RetryReason::Hint(_)));
     assert_eq!(events[1].reason, RetryReason::Refusal(Reason::CircuitOpen));
     assert_eq!(events[2].reason, RetryReason::Backoff);
@@ -176,23 +158,29 @@ async fn attempts_count_up_in_the_context_and_the_layers_below_know_what_is_left
     let context = CallContext::of(&mut call).clone();
     let (service, _) = served_slowly(&layer(exact(2)), Duration::ZERO, move |_, request| {
         let below = request.extensions().get::<CallContext>().unwrap();
-        saw.lock()
-            .push((below.attempts_left(), below.attempt_count(), below.now()));
+        saw.lock().push((below.attempts_left(), below.attempt_count(), below.now()));
         assert!(below.retries_owned());
         Ok(answer(503))
     });
     let start = Instant::now();
     service.oneshot(call).await.unwrap();
     let at = |seconds| start + seconds * SECOND;
-    let expected = [
-        (Some(3), 0, at(0)),
-        (Some(2), 1, at(2)),
-        (Some(1), 2, at(4)),
-        (Some(0), 3, at(6)),
-    ];
+    let expected = [(Some(3), 0, at(0)), (Some(2), 1, at(2)), (Some(1), 2, at(4)), (Some(0), 3, at(6))];
     assert_eq!(*seen.lock(), expected);
     assert_eq!(context.attempt_count(), 4);
     assert_eq!(context.served().waited, 6 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_marked_as_sent_but_not_observed_is_judged_by_its_head() {
+    let layer = layer(exact(1));
+    let (service, sends) = served_slowly(&layer, Duration::ZERO, |n, request| {
+        let mut context = request.extensions().get::<CallContext>().unwrap().clone();
+        context.attempt().mark_sent(Instant::now());
+        Ok(if n == 0 { throttled("5") } else { answer(200) })
+    });
+    service.oneshot(request()).await.unwrap();
+    assert_eq!(sends.seconds(), [0.0, 5.0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,10 +197,8 @@ async fn small_error_bodies_are_read_to_their_end_and_large_or_endless_ones_drop
     ];
     for (frames, bytes, every, read) in cases {
         let record = Arc::new(Mutex::new(None));
-        let mut bodies = vec![
-            Trickle::new(0, 0, 0, Arc::default()),
-            Trickle::new(frames, bytes, every, Arc::clone(&record)),
-        ];
+        let mut bodies =
+            vec![Trickle::new(0, 0, 0, Arc::default()), Trickle::new(frames, bytes, every, Arc::clone(&record))];
         let layer = layer(exact(1));
         let (mock, mut handle) = tower_test::mock::pair::<Request<Plain>, Response<Trickle>>();
         tokio::spawn(async move {
@@ -225,11 +211,7 @@ async fn small_error_bodies_are_read_to_their_end_and_large_or_endless_ones_drop
         });
         let response = layer.layer(mock).oneshot(request()).await.unwrap();
         assert_eq!(response.status(), 200);
-        assert_eq!(
-            *record.lock(),
-            Some(read),
-            "{frames} frames of {bytes} bytes"
-        );
+        assert_eq!(*record.lock(), Some(read), "{frames} frames of {bytes} bytes");
     }
 }
 
@@ -245,14 +227,7 @@ struct Trickle {
 
 impl Trickle {
     fn new(frames: usize, bytes: usize, every: u64, record: Arc<Mutex<Option<usize>>>) -> Self {
-        Self {
-            left: frames,
-            bytes,
-            every: Duration::from_millis(every),
-            timer: None,
-            given: 0,
-            record,
-        }
+        Self { left: frames, bytes, every: Duration::from_millis(every), timer: None, given: 0, record }
     }
 }
 
@@ -260,10 +235,7 @@ impl Body for Trickle {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
@@ -294,10 +266,7 @@ async fn a_body_that_says_it_is_large_is_not_read_at_all() {
         type Data = Bytes;
         type Error = Infallible;
 
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             *self.0.lock() += 1;
             Poll::Ready(None)
         }
@@ -314,10 +283,6 @@ async fn a_body_that_says_it_is_large_is_not_read_at_all() {
         *response.status_mut() = http::StatusCode::BAD_GATEWAY;
         async { Ok::<_, Error>(response) }
     });
-    layer(exact(1))
-        .layer(service)
-        .oneshot(request())
-        .await
-        .unwrap();
+    layer(exact(1)).layer(service).oneshot(request()).await.unwrap();
     assert_eq!(*polls.lock(), 0);
 }

@@ -66,13 +66,12 @@ async fn r2_after_content_nothing_is_sent_again_whatever_the_classifier_says() {
         async { Ok::<_, Error>(stream(CONTENT)) }
     });
     // A layer in between that reads what it was handed, and then fails.
-    let reader = ObserveLayer::new()
-        .classify(Arc::new(Careless))
-        .layer(leaf)
-        .and_then(|response: Response<ObservedBody<Plain>>| async move {
+    let reader = ObserveLayer::new().classify(Arc::new(Careless)).layer(leaf).and_then(
+        |response: Response<ObservedBody<Plain>>| async move {
             response.into_body().collect().await.unwrap();
             Err::<Response<Plain>, Error>(Error::Transport(BoxError::from("failed on its own")))
-        });
+        },
+    );
     let layer = layer(exact(1).retry_if(|_| true)).classify(Arc::new(Careless));
     layer.layer(reader).oneshot(chat()).await.unwrap_err();
     assert_eq!(sends.load(Ordering::Relaxed), 1);
@@ -94,10 +93,7 @@ async fn a_throttle_inside_a_stream_is_tried_again_while_nothing_was_handed_on()
     service.oneshot(chat()).await.unwrap();
     assert_eq!(sends.load(Ordering::Relaxed), 2);
     let counts = layer.handle().snapshot();
-    assert_eq!(
-        (counts.answered, counts.waited),
-        (1, Duration::from_secs(3))
-    );
+    assert_eq!((counts.answered, counts.waited), (1, Duration::from_secs(3)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,9 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{
-    answer, answer_with, due_in, exact, layer, request, served, text, throttled, with_floor,
-};
+use support::{answer, answer_with, due_in, exact, layer, request, served, text, throttled, with_floor};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 use tower_aoai_core::{BoxError, Error};
@@ -27,9 +25,7 @@ async fn two_429s_then_success_is_three_sends() {
 
 #[tokio::test(start_paused = true)]
 async fn three_sends_at_most_and_the_last_answer_comes_back() {
-    let (service, sends) = served(&layer(RetryPolicy::new().max_attempts(3)), |n| {
-        Ok(answer([429, 500, 503][n]))
-    });
+    let (service, sends) = served(&layer(RetryPolicy::new().max_attempts(3)), |n| Ok(answer([429, 500, 503][n])));
     let response = service.oneshot(request()).await.unwrap();
     assert_eq!(response.status(), 503);
     assert_eq!(sends.count(), 3);
@@ -37,9 +33,8 @@ async fn three_sends_at_most_and_the_last_answer_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn three_sends_at_most_and_the_last_error_comes_back() {
-    let (service, sends) = served(&layer(RetryPolicy::new().max_retries(2)), |n| {
-        Err(BoxError::from(["first", "second", "third"][n]))
-    });
+    let (service, sends) =
+        served(&layer(RetryPolicy::new().max_retries(2)), |n| Err(BoxError::from(["first", "second", "third"][n])));
     match service.oneshot(request()).await.unwrap_err() {
         Error::Transport(source) => assert_eq!(source.to_string(), "third"),
         other => panic!("{other:?}"),
@@ -51,9 +46,7 @@ async fn three_sends_at_most_and_the_last_error_comes_back() {
 async fn retry_after_5_with_jitter_off_waits_exactly_5_seconds() {
     let start = Instant::now();
     let layer = layer(RetryPolicy::new().no_jitter());
-    let (service, sends) = served(&layer, |n| {
-        Ok(if n == 0 { throttled("5") } else { answer(200) })
-    });
+    let (service, sends) = served(&layer, |n| Ok(if n == 0 { throttled("5") } else { answer(200) }));
     service.oneshot(request()).await.unwrap();
     assert_eq!(sends.seconds(), [0.0, 5.0]);
     assert_eq!(Instant::now(), start + 5 * SECOND);
@@ -62,9 +55,7 @@ async fn retry_after_5_with_jitter_off_waits_exactly_5_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn five_sends_in_all_doubling_from_a_second_with_up_to_a_second_on_top() {
-    let backoff = Backoff::exponential(SECOND)
-        .cap(60 * SECOND)
-        .jitter(Jitter::Additive(SECOND));
+    let backoff = Backoff::exponential(SECOND).cap(60 * SECOND).jitter(Jitter::Additive(SECOND));
     let policy = RetryPolicy::new().max_attempts(5).backoff(backoff);
     let (service, sends) = served(&layer(policy), |_| Ok(answer(429)));
     service.oneshot(request()).await.unwrap();
@@ -78,14 +69,8 @@ async fn five_sends_in_all_doubling_from_a_second_with_up_to_a_second_on_top() {
 
 #[tokio::test(start_paused = true)]
 async fn up_to_a_tenth_on_top_of_everything_and_a_minute_at_most() {
-    let backoff = Backoff::exponential(20 * SECOND)
-        .cap(60 * SECOND)
-        .jitter(Jitter::Proportional(0.1));
-    let policy = RetryPolicy::new()
-        .max_attempts(7)
-        .backoff(backoff)
-        .hint_jitter(0.1)
-        .hint_cap(60 * SECOND);
+    let backoff = Backoff::exponential(20 * SECOND).cap(60 * SECOND).jitter(Jitter::Proportional(0.1));
+    let policy = RetryPolicy::new().max_attempts(7).backoff(backoff).hint_jitter(0.1).hint_cap(60 * SECOND);
     let (service, sends) = served(&layer(policy), |n| {
         Ok(match n {
             0..4 => answer(503),
@@ -105,10 +90,7 @@ async fn up_to_a_tenth_on_top_of_everything_and_a_minute_at_most() {
 #[tokio::test(start_paused = true)]
 async fn three_retries_from_a_second_to_thirty_doubling() {
     let backoff = Backoff::exponential(SECOND).cap(30 * SECOND);
-    let policy = RetryPolicy::new()
-        .max_retries(3)
-        .backoff(backoff)
-        .no_jitter();
+    let policy = RetryPolicy::new().max_retries(3).backoff(backoff).no_jitter();
     let (service, sends) = served(&layer(policy), |_| Ok(answer(500)));
     service.oneshot(request()).await.unwrap();
     assert_eq!(sends.waits(), [1.0, 2.0, 4.0]);
@@ -121,16 +103,10 @@ async fn the_rule_of_openai_python() {
     type Case<'a> = (&'a [(&'static str, &'a str)], Option<(f64, f64)>);
     let cases: [Case<'_>; 8] = [
         (&[], Some((0.375, 0.5))),
-        (
-            &[("retry-after", "1"), ("retry-after-ms", "0")],
-            Some((0.375, 1.0)),
-        ),
+        (&[("retry-after", "1"), ("retry-after-ms", "0")], Some((0.375, 1.0))),
         (&[("retry-after", "120")], Some((120.0, 120.0))),
         (&[("retry-after", "121")], None),
-        (
-            &[("retry-after-ms", "150"), ("retry-after", "9")],
-            Some((0.15, 0.15)),
-        ),
+        (&[("retry-after-ms", "150"), ("retry-after", "9")], Some((0.15, 0.15))),
         (&[("retry-after", "1.5")], Some((1.5, 1.5))),
         (&[("retry-after", "-5")], Some((0.375, 0.5))),
         (&[("x-should-retry", "false")], None),
@@ -142,10 +118,7 @@ async fn the_rule_of_openai_python() {
         match waits {
             Some((least, most)) => {
                 assert_eq!(sends.count(), 3, "{headers:?}");
-                assert!(
-                    (least..=most + 0.001).contains(&sends.waits()[0]),
-                    "{headers:?}"
-                );
+                assert!((least..=most + 0.001).contains(&sends.waits()[0]), "{headers:?}");
             }
             None => assert_eq!(sends.count(), 1, "{headers:?}"),
         }
@@ -169,10 +142,7 @@ async fn milliseconds_beat_seconds_and_both_beat_backoff() {
 async fn an_http_date_is_waited_for() {
     let (service, sends) = served(&layer(exact(1)), |n| {
         Ok(if n == 0 {
-            let (now, then) = (
-                "Fri, 31 Dec 1999 23:59:50 GMT",
-                "Sat, 01 Jan 2000 00:00:07 GMT",
-            );
+            let (now, then) = ("Fri, 31 Dec 1999 23:59:50 GMT", "Sat, 01 Jan 2000 00:00:07 GMT");
             answer_with(429, &[("date", now), ("retry-after", then)])
         } else {
             answer(200)
@@ -198,34 +168,21 @@ async fn what_is_given_up_on_comes_back_at_once_and_untouched() {
     let cases = [
         ("hint cap", request(), policy(), "121"),
         ("deadline", due_in(30), policy(), "31"),
-        (
-            "expected service",
-            due_in(30),
-            policy().expected_service(10 * SECOND),
-            "21",
-        ),
+        ("expected service", due_in(30), policy().expected_service(10 * SECOND), "21"),
         ("start-by", support::start_within(30), policy(), "31"),
         ("elapsed limit", request(), policy().hint_cap(None), "201"),
         ("attempts", request(), policy().max_attempts(1), "1"),
     ];
     for (why, request, policy, seconds) in cases {
         let layer = layer(policy);
-        let (service, sends) = served(&layer, move |_| {
-            Ok(answer_with(
-                429,
-                &[("retry-after", seconds), ("x-request-id", "7")],
-            ))
-        });
+        let (service, sends) =
+            served(&layer, move |_| Ok(answer_with(429, &[("retry-after", seconds), ("x-request-id", "7")])));
         let response = service.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 429, "{why}");
         assert_eq!(response.headers().len(), 2, "{why}");
         assert_eq!(response.headers()["retry-after"], seconds, "{why}");
         assert_eq!(text(response).await, "the body", "{why}");
-        assert_eq!(
-            (sends.count(), layer.handle().snapshot().gave_up()),
-            (1, 1),
-            "{why}"
-        );
+        assert_eq!((sends.count(), layer.handle().snapshot().gave_up()), (1, 1), "{why}");
     }
     assert_eq!(Instant::now(), start);
 }
@@ -233,13 +190,7 @@ async fn what_is_given_up_on_comes_back_at_once_and_untouched() {
 #[tokio::test(start_paused = true)]
 async fn without_limits_any_hint_is_waited_out() {
     let policy = exact(1).hint_cap(None).elapsed_limit(None);
-    let (service, sends) = served(&layer(policy), |n| {
-        Ok(if n == 0 {
-            throttled("80000")
-        } else {
-            answer(200)
-        })
-    });
+    let (service, sends) = served(&layer(policy), |n| Ok(if n == 0 { throttled("80000") } else { answer(200) }));
     service.oneshot(request()).await.unwrap();
     assert_eq!(sends.seconds(), [0.0, 80_000.0]);
 }
@@ -254,18 +205,9 @@ async fn one_request_above_the_whole_quota_is_never_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn x_should_retry_is_obeyed() {
-    for (status, word, sent) in [
-        (429, "false", 1),
-        (503, "false", 1),
-        (400, "true", 2),
-        (400, "x", 1),
-    ] {
+    for (status, word, sent) in [(429, "false", 1), (503, "false", 1), (400, "true", 2), (400, "x", 1)] {
         let (service, sends) = served(&layer(exact(1)), move |n| {
-            Ok(if n == 0 {
-                answer_with(status, &[("x-should-retry", word)])
-            } else {
-                answer(200)
-            })
+            Ok(if n == 0 { answer_with(status, &[("x-should-retry", word)]) } else { answer(200) })
         });
         service.oneshot(request()).await.unwrap();
         assert_eq!(sends.count(), sent, "{status} {word}");
@@ -329,13 +271,7 @@ async fn a_call_may_bring_a_policy_of_its_own() {
         assert_eq!(sends.count() - before, sent);
     }
     let before = sends.count();
-    service
-        .ready()
-        .await
-        .unwrap()
-        .call(request())
-        .await
-        .unwrap();
+    service.ready().await.unwrap().call(request()).await.unwrap();
     assert_eq!(sends.count() - before, 4);
 }
 
@@ -344,13 +280,8 @@ async fn the_same_seed_gives_the_same_waits() {
     let mut runs = Vec::new();
     for seed in [7, 7, 8] {
         let policy = RetryPolicy::new().max_attempts(6);
-        let (service, sends) = served(&layer(policy).seed(seed), |n| {
-            Ok(if n % 2 == 0 {
-                answer(503)
-            } else {
-                throttled("20")
-            })
-        });
+        let (service, sends) =
+            served(&layer(policy).seed(seed), |n| Ok(if n % 2 == 0 { answer(503) } else { throttled("20") }));
         service.oneshot(request()).await.unwrap();
         runs.push(sends.waits());
     }

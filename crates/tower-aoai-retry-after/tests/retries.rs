@@ -8,8 +8,8 @@ use http::Request;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use support::{
-    Once, Plain, answer, answer_with, exact, layer, paused, polled_at_most, request, served,
-    served_slowly, throttled, with_floor,
+    Once, Plain, answer, answer_with, exact, layer, paused, polled_at_most, request, served, served_slowly, throttled,
+    with_floor,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -92,10 +92,7 @@ async fn r3_a_body_that_cannot_be_sent_again_is_sent_once_and_that_is_said_once(
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["retry-after"], "1");
         assert_eq!(support::text(response).await, "the body");
-        assert_eq!(
-            (*sends.lock(), layer.handle().snapshot().unreplayable),
-            (call, call)
-        );
+        assert_eq!((*sends.lock(), layer.handle().snapshot().unreplayable), (call, call));
     }
     assert_eq!(*warnings.count.lock(), 1);
 }
@@ -127,9 +124,8 @@ fn r4_no_attempt_starts_before_the_hint_is_over() {
 #[tokio::test(start_paused = true)]
 async fn r4_a_hint_counts_from_the_answer_and_not_from_the_send() {
     let layer = layer(exact(1));
-    let (service, sends) = served_slowly(&layer, Duration::from_secs(30), |n, _| {
-        Ok(if n == 0 { throttled("5") } else { answer(200) })
-    });
+    let (service, sends) =
+        served_slowly(&layer, Duration::from_secs(30), |n, _| Ok(if n == 0 { throttled("5") } else { answer(200) }));
     service.oneshot(request()).await.unwrap();
     assert_eq!(sends.seconds(), [0.0, 35.0]);
 }
@@ -177,37 +173,22 @@ async fn r5_an_attempt_that_waited_too_long_for_readiness_does_not_start() {
     let call = tokio::spawn(layer.layer(mock).oneshot(support::due_in(3)));
     sleep(Duration::from_secs(4)).await;
     handle.allow(1);
-    let error = call
-        .await
-        .unwrap()
-        .map(|response: http::Response<Plain>| response)
-        .unwrap_err();
-    assert_eq!(
-        error.rejected().map(|rejected| rejected.reason().code()),
-        Some("deadline_exceeded")
-    );
-    assert!(
-        timeout(Duration::from_secs(1), handle.next_request())
-            .await
-            .is_ok_and(|none| none.is_none())
-    );
+    let error = call.await.unwrap().map(|response: http::Response<Plain>| response).unwrap_err();
+    assert_eq!(error.rejected().map(|rejected| rejected.reason().code()), Some("deadline_exceeded"));
+    assert!(timeout(Duration::from_secs(1), handle.next_request()).await.is_ok_and(|none| none.is_none()));
     let counts = layer.handle().snapshot();
     assert_eq!((counts.calls, counts.sends, counts.out_of_time), (1, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn r5_a_hook_that_takes_too_long_lets_no_attempt_start_after_deadline_or_start_by() {
-    for (within, code) in [
-        (support::due_in as fn(u64) -> _, "deadline_exceeded"),
-        (support::start_within, "rate_limit_exceeded"),
-    ] {
+    for (within, code) in
+        [(support::due_in as fn(u64) -> _, "deadline_exceeded"), (support::start_within, "rate_limit_exceeded")]
+    {
         let layer = layer(exact(1)).on_retry(|_| sleep(Duration::from_secs(4)));
         let (service, sends) = served(&layer, |_| Ok(answer(503)));
         let error = service.oneshot(within(3)).await.unwrap_err();
-        assert_eq!(
-            error.rejected().map(|rejected| rejected.reason().code()),
-            Some(code)
-        );
+        assert_eq!(error.rejected().map(|rejected| rejected.reason().code()), Some(code));
         assert_eq!(sends.count(), 1);
         assert_eq!(layer.handle().snapshot().out_of_time, 1);
     }
@@ -228,13 +209,7 @@ async fn r6_a_call_has_at_most_one_attempt_in_flight() {
             Ok::<_, Error>(answer(503))
         }
     }));
-    service
-        .ready()
-        .await
-        .unwrap()
-        .call(request())
-        .await
-        .unwrap();
+    service.ready().await.unwrap().call(request()).await.unwrap();
     assert_eq!(*in_flight.lock(), 0);
 }
 
@@ -250,9 +225,7 @@ impl Drop for Ends {
 /// budget's floor, however many calls ask.
 #[tokio::test(start_paused = true)]
 async fn r7_under_total_failure_any_minute_has_only_the_floor_of_retries() {
-    let policy = RetryPolicy::new()
-        .max_attempts(10)
-        .backoff(Backoff::constant(Duration::from_secs(2)));
+    let policy = RetryPolicy::new().max_attempts(10).backoff(Backoff::constant(Duration::from_secs(2)));
     let (layer, _) = with_floor(policy, 30);
     let (service, sends) = served(&layer, |_| Ok(answer(503)));
     let start = Instant::now();
@@ -266,22 +239,12 @@ async fn r7_under_total_failure_any_minute_has_only_the_floor_of_retries() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    let all: Vec<u64> = sends
-        .seconds()
-        .iter()
-        .map(|at| (at * 1e3).round() as u64)
-        .collect();
+    let all: Vec<u64> = sends.seconds().iter().map(|at| (at * 1e3).round() as u64).collect();
     assert!(all.len() > 2000 + 4 * 30);
     for end in &all {
         let within = |at: &&u64| **at <= *end && **at + 60_000 > *end;
-        let (sent, began) = (
-            all.iter().filter(within).count(),
-            firsts.iter().filter(within).count(),
-        );
-        assert!(
-            sent <= began + 30,
-            "{sent} sends for {began} calls in the minute up to {end} ms"
-        );
+        let (sent, began) = (all.iter().filter(within).count(), firsts.iter().filter(within).count());
+        assert!(sent <= began + 30, "{sent} sends for {began} calls in the minute up to {end} ms");
     }
 }
 
@@ -290,12 +253,7 @@ async fn r8_each_call_is_counted_once_wherever_it_ends() {
     let (layer, _) = with_floor(exact(1).max_attempts(4), 1_000);
     let layer = layer.on_retry(|_| tokio::task::yield_now());
     let mut calls = 0;
-    for answers in [
-        [200; 4],
-        [503, 429, 503, 200],
-        [503, 500, 429, 503],
-        [503, 400, 200, 200],
-    ] {
+    for answers in [[200; 4], [503, 429, 503, 200], [503, 500, 429, 503], [503, 400, 200, 200]] {
         for polls in 0.. {
             let (mut service, _) = served(&layer, move |n| Ok(answer(answers[n])));
             let call = service.ready().await.unwrap().call(request());
@@ -310,14 +268,7 @@ async fn r8_each_call_is_counted_once_wherever_it_ends() {
         }
     }
     let counts = layer.handle().snapshot();
-    assert_eq!(
-        (
-            counts.answered,
-            counts.out_of_attempts,
-            counts.final_outcomes
-        ),
-        (2, 1, 1)
-    );
+    assert_eq!((counts.answered, counts.out_of_attempts, counts.final_outcomes), (2, 1, 1));
 }
 
 #[test]

@@ -46,10 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn hint(after: Duration) -> Hint {
-    Hint {
-        after,
-        source: HintSource::RetryAfterMs,
-    }
+    Hint { after, source: HintSource::RetryAfterMs }
 }
 
 proptest! {

@@ -1,8 +1,5 @@
 //! What these tests share: a mock server that answers by script, plain bodies.
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses its part"
-)]
+#![allow(dead_code, reason = "each test file is a crate of its own and uses its part")]
 #![allow(clippy::unwrap_used, reason = "only tests come here")]
 
 use std::{
@@ -42,9 +39,7 @@ pub(crate) fn with_floor(policy: RetryPolicy, floor: u32) -> (RetryAfterLayer, R
 
 /// The default policy with every wait exact, and every backoff `seconds` long.
 pub(crate) fn exact(seconds: u64) -> RetryPolicy {
-    RetryPolicy::new()
-        .backoff(Backoff::constant(Duration::from_secs(seconds)))
-        .no_jitter()
+    RetryPolicy::new().backoff(Backoff::constant(Duration::from_secs(seconds))).no_jitter()
 }
 
 /// When the server was sent what.
@@ -85,19 +80,12 @@ where
 }
 
 /// The same for a server that takes `latency` for each answer and reads the request.
-pub(crate) fn served_slowly<L, F>(
-    layer: &L,
-    latency: Duration,
-    mut answer: F,
-) -> (L::Service, Sends)
+pub(crate) fn served_slowly<L, F>(layer: &L, latency: Duration, mut answer: F) -> (L::Service, Sends)
 where
     L: Layer<Server>,
     F: FnMut(usize, &Request<Plain>) -> Answer + Send + 'static,
 {
-    let sends = Sends {
-        at: Arc::default(),
-        start: Instant::now(),
-    };
+    let sends = Sends { at: Arc::default(), start: Instant::now() };
     let record = sends.clone();
     let (mock, mut handle) = mock::pair::<Request<Plain>, Response<Plain>>();
     tokio::spawn(async move {
@@ -127,10 +115,7 @@ pub(crate) fn request() -> Request<Plain> {
 }
 
 pub(crate) fn answer(status: u16) -> Response<Plain> {
-    Response::builder()
-        .status(status)
-        .body(Full::from("the body"))
-        .unwrap()
+    Response::builder().status(status).body(Full::from("the body")).unwrap()
 }
 
 pub(crate) fn answer_with(status: u16, headers: &[(&'static str, &str)]) -> Response<Plain> {
@@ -193,12 +178,7 @@ pub(crate) async fn polled_at_most<F: Future>(polls: usize, future: F) -> Option
 
 /// Runs `test` on a clock of its own that is paused.
 pub(crate) fn paused<F: Future>(test: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(test)
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test)
 }
 
 /// A request body that can be sent only once.
@@ -209,10 +189,7 @@ impl Body for Once {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Pin::new(&mut self.0).poll_frame(cx)
     }
 }
