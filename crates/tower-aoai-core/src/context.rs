@@ -53,10 +53,7 @@ impl CallContext {
     pub fn new(call: Call, now: Instant) -> Self {
         Self {
             call: Arc::new(call),
-            record: Arc::new(Record {
-                started: now,
-                log: Mutex::default(),
-            }),
+            record: Arc::new(Record { started: now, log: Mutex::default() }),
             now,
             deadline: None,
             start_by: None,
@@ -226,23 +223,14 @@ impl CallContext {
     #[must_use]
     pub fn attempts(&self) -> Vec<Arc<Attempt>> {
         let log = self.record.log.lock();
-        log.attempts
-            .iter()
-            .filter(|attempt| attempt.is_sent())
-            .cloned()
-            .collect()
+        log.attempts.iter().filter(|attempt| attempt.is_sent()).cloned().collect()
     }
 
     /// How many attempts of the whole call were sent.
     #[must_use]
     pub fn attempt_count(&self) -> usize {
         let log = self.record.log.lock();
-        log.forgotten
-            + log
-                .attempts
-                .iter()
-                .filter(|attempt| attempt.is_sent())
-                .count()
+        log.forgotten + log.attempts.iter().filter(|attempt| attempt.is_sent()).count()
     }
 
     /// From when on the call may be tried again, as a layer below knows better than the answer: a balancer with another

@@ -50,9 +50,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
 fn first_part(text: &str) -> Option<(Duration, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, rest) = text.split_at(digits);
-    let letters = rest
-        .find(|c: char| c.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(letters);
     Some((count_of(unit_of(unit)?, number)?, rest))
 }
@@ -62,30 +60,13 @@ pub(crate) fn unit_of(word: &str) -> Option<Duration> {
     const UNITS: [(&[&str], Duration); 7] = [
         (&["ns"], Duration::from_nanos(1)),
         (&["us", "µs"], Duration::from_micros(1)),
-        (
-            &["ms", "msec", "millisecond", "milliseconds"],
-            Duration::from_millis(1),
-        ),
-        (
-            &["s", "sec", "secs", "second", "seconds"],
-            Duration::from_secs(1),
-        ),
-        (
-            &["m", "min", "mins", "minute", "minutes"],
-            Duration::from_secs(60),
-        ),
-        (
-            &["h", "hr", "hrs", "hour", "hours"],
-            Duration::from_secs(3_600),
-        ),
+        (&["ms", "msec", "millisecond", "milliseconds"], Duration::from_millis(1)),
+        (&["s", "sec", "secs", "second", "seconds"], Duration::from_secs(1)),
+        (&["m", "min", "mins", "minute", "minutes"], Duration::from_secs(60)),
+        (&["h", "hr", "hrs", "hour", "hours"], Duration::from_secs(3_600)),
         (&["d", "day", "days"], Duration::from_secs(86_400)),
     ];
-    UNITS.iter().find_map(|(names, unit)| {
-        names
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(word))
-            .then_some(*unit)
-    })
+    UNITS.iter().find_map(|(names, unit)| names.iter().any(|name| name.eq_ignore_ascii_case(word)).then_some(*unit))
 }
 
 #[cfg(test)]

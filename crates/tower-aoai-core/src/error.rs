@@ -141,9 +141,6 @@ mod tests {
     fn a_foreign_error_is_transport_and_keeps_its_source() {
         let flat = Error::flatten("connection reset");
         assert!(matches!(flat, Error::Transport(_)));
-        assert_eq!(
-            flat.source().map(ToString::to_string).as_deref(),
-            Some("connection reset")
-        );
+        assert_eq!(flat.source().map(ToString::to_string).as_deref(), Some("connection reset"));
     }
 }

@@ -55,10 +55,7 @@ pub struct GuardedBody<B, G> {
 impl<F, G> GuardedFuture<F, G> {
     /// Guards `inner`; `None` passes it through.
     pub const fn new(inner: F, guard: Option<G>) -> Self {
-        Self {
-            inner: Some(inner),
-            guard,
-        }
+        Self { inner: Some(inner), guard }
     }
 }
 
@@ -82,10 +79,7 @@ where
         Poll::Ready(match result {
             Ok(response) => {
                 if let Some(guard) = &mut guard {
-                    guard.head(ResponseHead {
-                        status: response.status(),
-                        headers: response.headers(),
-                    });
+                    guard.head(ResponseHead { status: response.status(), headers: response.headers() });
                 }
                 Ok(response.map(|body| GuardedBody::new(body, guard)))
             }
@@ -107,10 +101,7 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
         {
             guard.ended();
         }
-        Self {
-            inner: Some(inner),
-            guard,
-        }
+        Self { inner: Some(inner), guard }
     }
 }
 
@@ -123,21 +114,13 @@ where
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
         let frame = ready!(inner.poll_frame(cx));
-        let is_over = this
-            .inner
-            .as_ref()
-            .get_ref()
-            .as_ref()
-            .is_none_or(Body::is_end_stream);
+        let is_over = this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream);
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 // hyper asks for no frame beyond a body that says it is over.
@@ -169,8 +152,6 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

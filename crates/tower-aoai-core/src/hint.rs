@@ -32,13 +32,7 @@ const X_MS_RETRY_AFTER_MS: HeaderName = HeaderName::from_static("x-ms-retry-afte
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// The words of a message behind which the wait stands.
-const WORDS: [&str; 5] = [
-    "retry after",
-    "retry-after",
-    "try again in",
-    "try again after",
-    "retry in",
-];
+const WORDS: [&str; 5] = ["retry after", "retry-after", "try again in", "try again after", "retry in"];
 
 impl Hint {
     /// What the headers say, uncorrected: `None` if they say nothing that can be read.
@@ -56,25 +50,16 @@ impl Hint {
     #[must_use]
     pub fn from_message(message: &str) -> Option<Self> {
         let after = WORDS.iter().find_map(|word| after_word(message, word))?;
-        Some(Self {
-            after,
-            source: HintSource::Message,
-        })
+        Some(Self { after, source: HintSource::Message })
     }
 
     /// Every hint that the headers hold, in the order in which they count.
     pub(crate) fn all(headers: &HeaderMap, now: SystemTime) -> impl Iterator<Item = Self> {
         let millis = |name: HeaderName, source| {
-            let after = first(headers, &name, |value| {
-                duration::count_of(Duration::from_millis(1), value)
-            });
+            let after = first(headers, &name, |value| duration::count_of(Duration::from_millis(1), value));
             after.map(|after| Self { after, source })
         };
-        let seconds = move || {
-            first(headers, &RETRY_AFTER, |value| {
-                seconds_or_date(headers, value, now)
-            })
-        };
+        let seconds = move || first(headers, &RETRY_AFTER, |value| seconds_or_date(headers, value, now));
         iter::empty()
             .chain(millis(RETRY_AFTER_MS, HintSource::RetryAfterMs))
             .chain(millis(X_MS_RETRY_AFTER_MS, HintSource::XMsRetryAfterMs))
@@ -97,29 +82,17 @@ pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
 
 /// The first of a header's values that can be read.
 fn first<T>(headers: &HeaderMap, name: &HeaderName, read: impl Fn(&str) -> Option<T>) -> Option<T> {
-    headers
-        .get_all(name)
-        .iter()
-        .find_map(|value| read(value.to_str().ok()?.trim()))
+    headers.get_all(name).iter().find_map(|value| read(value.to_str().ok()?.trim()))
 }
 
 fn seconds_or_date(headers: &HeaderMap, value: &str, now: SystemTime) -> Option<Hint> {
     if let Some(after) = duration::count_of(Duration::from_secs(1), value) {
-        return Some(Hint {
-            after,
-            source: HintSource::RetryAfterSeconds,
-        });
+        return Some(Hint { after, source: HintSource::RetryAfterSeconds });
     }
     let date = httpdate::parse_http_date(value).ok()?;
-    let from = first(headers, &DATE, |value| {
-        httpdate::parse_http_date(value).ok()
-    })
-    .unwrap_or(now);
+    let from = first(headers, &DATE, |value| httpdate::parse_http_date(value).ok()).unwrap_or(now);
     let after = date.duration_since(from).unwrap_or(Duration::ZERO);
-    (after <= duration::LONGEST).then_some(Hint {
-        after,
-        source: HintSource::RetryAfterDate,
-    })
+    (after <= duration::LONGEST).then_some(Hint { after, source: HintSource::RetryAfterDate })
 }
 
 /// The first wait behind `word`; the word is searched for in the beginning, the wait may reach beyond it.
@@ -138,9 +111,7 @@ fn after_word(message: &str, word: &str) -> Option<Duration> {
 
 /// The wait with which `text` begins: a number and a unit (`20 seconds`), numbers and units (`1m30s`), or a number.
 fn leading_wait(text: &[u8]) -> Option<Duration> {
-    let text = skip(text, |byte| {
-        matches!(byte, b' ' | b':' | b'=' | b'"' | b'~')
-    });
+    let text = skip(text, |byte| matches!(byte, b' ' | b':' | b'=' | b'"' | b'~'));
     let (number, rest) = split(text, |byte| byte.is_ascii_digit() || byte == b'.');
     if !number.first()?.is_ascii_digit() {
         return None;
@@ -149,14 +120,8 @@ fn leading_wait(text: &[u8]) -> Option<Duration> {
         let (compact, _) = split(text, |byte| byte.is_ascii_alphanumeric() || byte == b'.');
         return duration::parse(ascii(compact)?);
     }
-    let (word, _) = split(skip(rest, |byte| byte == b' '), |byte| {
-        byte.is_ascii_alphabetic()
-    });
-    let unit = if word.is_empty() {
-        Duration::from_secs(1)
-    } else {
-        duration::unit_of(ascii(word)?)?
-    };
+    let (word, _) = split(skip(rest, |byte| byte == b' '), |byte| byte.is_ascii_alphabetic());
+    let unit = if word.is_empty() { Duration::from_secs(1) } else { duration::unit_of(ascii(word)?)? };
     duration::count_of(unit, ascii(number)?)
 }
 

@@ -162,10 +162,7 @@ fn add(body: &mut RequestBody, spans: &Spans) -> Result<(), EditError> {
     let Some(span) = spans.stream_options.clone() else {
         return body.add_member(spans, "stream_options", ASKING);
     };
-    let options = body
-        .source()
-        .get(span.clone())
-        .ok_or(EditError::OutOfRange)?;
+    let options = body.source().get(span.clone()).ok_or(EditError::OutOfRange)?;
     let asking = if options == b"null" {
         Bytes::from_static(ASKING.as_bytes())
     } else {
@@ -185,11 +182,8 @@ fn asking(options: &Bytes) -> Result<Bytes, EditError> {
             asking.replace(span.ok_or(EditError::OutOfRange)?, "true")?;
         }
         None => {
-            let spans = Spans {
-                first_member: Some(object.first_member),
-                is_empty_object: object.is_empty,
-                ..Spans::default()
-            };
+            let spans =
+                Spans { first_member: Some(object.first_member), is_empty_object: object.is_empty, ..Spans::default() };
             asking.add_member(&spans, "include_usage", "true")?;
         }
     }

@@ -139,18 +139,12 @@ impl JsonScanner {
                 taken
             }
             State::Scalar => {
-                let end = bytes.iter().position(|byte| {
-                    matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace()
-                });
+                let end =
+                    bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace());
                 self.take(&bytes[..end.unwrap_or(bytes.len())], end.is_some());
                 end.unwrap_or(bytes.len())
             }
-            State::Nested {
-                open,
-                close,
-                depth,
-                in_text,
-            } => self.nested(bytes, open, close, depth, in_text),
+            State::Nested { open, close, depth, in_text } => self.nested(bytes, open, close, depth, in_text),
             State::End | State::Lost => bytes.len(),
         }
     }
@@ -190,12 +184,7 @@ impl JsonScanner {
         };
         self.value.clear();
         self.wanted = self.key.member();
-        let nested = |open, close| State::Nested {
-            open,
-            close,
-            depth: 1,
-            in_text: false,
-        };
+        let nested = |open, close| State::Nested { open, close, depth: 1, in_text: false };
         self.state = match bytes[at] {
             b'"' => State::Text,
             b'{' => nested(b'{', b'}'),
@@ -221,12 +210,7 @@ impl JsonScanner {
                 None => (bytes.len(), depth, false),
             }
         };
-        self.state = State::Nested {
-            open,
-            close,
-            depth,
-            in_text,
-        };
+        self.state = State::Nested { open, close, depth, in_text };
         self.take(&bytes[..taken], depth == 0);
         taken
     }
@@ -274,11 +258,7 @@ impl Key {
 
 impl Found {
     fn read(&mut self, member: Member, json: &[u8]) {
-        let text = || {
-            serde_json::from_slice(json)
-                .ok()
-                .filter(|text: &String| !text.is_empty())
-        };
+        let text = || serde_json::from_slice(json).ok().filter(|text: &String| !text.is_empty());
         match member {
             Member::Usage => self.usage = Usage::from_json(json),
             Member::Model => self.model = text(),

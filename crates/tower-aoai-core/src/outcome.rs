@@ -148,9 +148,6 @@ impl HintSource {
 
 impl From<Outcome> for Verdict {
     fn from(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            should_retry: None,
-        }
+        Self { outcome, should_retry: None }
     }
 }

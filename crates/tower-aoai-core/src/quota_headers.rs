@@ -84,12 +84,7 @@ impl QuotaHeaders {
 impl QuotaWindow {
     /// A limit of 0 or less says that there is no figure (`-1`, with remaining `-1` and reset `0`, was seen on the
     /// responses API): then the other three mean nothing either.
-    fn read(
-        limit: Option<&str>,
-        remaining: Option<&str>,
-        reset: Option<&str>,
-        period: Option<&str>,
-    ) -> Self {
+    fn read(limit: Option<&str>, remaining: Option<&str>, reset: Option<&str>, period: Option<&str>) -> Self {
         let limit = limit.and_then(whole);
         if limit.is_some_and(|limit| limit <= 0) {
             return Self::default();
@@ -98,9 +93,7 @@ impl QuotaWindow {
             limit: limit.and_then(|limit| u64::try_from(limit).ok()),
             remaining: remaining.and_then(whole),
             reset: reset.and_then(duration::parse),
-            renewal_period: period
-                .and_then(duration::parse)
-                .filter(|period| !period.is_zero()),
+            renewal_period: period.and_then(duration::parse).filter(|period| !period.is_zero()),
         }
     }
 

@@ -51,11 +51,7 @@ impl Rejected {
     /// A refusal by the layer named `by`.
     #[must_use]
     pub const fn new(reason: Reason, by: &'static str) -> Self {
-        Self {
-            reason,
-            by,
-            until: None,
-        }
+        Self { reason, by, until: None }
     }
 
     /// Says from when on the same call would be let through.
@@ -91,15 +87,11 @@ impl Reason {
         match self {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContextLength => StatusCode::BAD_REQUEST,
-            Self::TooLarge
-            | Self::QueueFull
-            | Self::QuotaSpent
-            | Self::StartBy
-            | Self::BudgetSpent => StatusCode::TOO_MANY_REQUESTS,
-            Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Self::CircuitOpen | Self::NoEndpoint | Self::ShuttingDown => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::TooLarge | Self::QueueFull | Self::QuotaSpent | Self::StartBy | Self::BudgetSpent => {
+                StatusCode::TOO_MANY_REQUESTS
             }
+            Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Self::CircuitOpen | Self::NoEndpoint | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -128,9 +120,9 @@ impl fmt::Display for Reason {
                 write!(f, "the request body is larger than {limit} bytes: send less, or raise the limit")
             }
             Self::ContextLength => f.write_str("the prompt and the requested output do not fit the model"),
-            Self::TooLarge => {
-                f.write_str("the request is larger than the whole quota: ask for fewer output tokens, or raise the quota")
-            }
+            Self::TooLarge => f.write_str(
+                "the request is larger than the whole quota: ask for fewer output tokens, or raise the quota",
+            ),
             Self::QueueFull => f.write_str("too many calls wait already: slow down, or raise the queue's bound"),
             Self::QuotaSpent => f.write_str("the quota is spent for now"),
             Self::StartBy => f.write_str("the call could not have started in time"),
@@ -145,11 +137,7 @@ impl fmt::Display for Reason {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "refused by the {} without asking the server: {}",
-            self.by, self.reason
-        )
+        write!(f, "refused by the {} without asking the server: {}", self.by, self.reason)
     }
 }
 

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 /// A share of the successes of the last minute, and a floor: what may be spent on retries.
 ///
-/// In any 60 seconds at most `floor + share * successes` retries are granted, exactly, also when many tasks ask at
-/// once. When nothing succeeds any more only the floor is left, so that retries cannot keep an outage alive. Clones
+/// In any 60 seconds at most `floor + share * successes` retries are sent, exactly, also when many tasks ask at once:
+/// a retry that waits for its time counts from its grant on, and for a minute from its send. When nothing succeeds any more only the floor is left, so that retries cannot keep an outage alive. Clones
 /// share the budget.
 ///
 /// tower's `TpsBudget` counts the same things, but rounds the share to a whole number of calls a retry and may be
@@ -25,7 +25,6 @@ pub struct RetryBudget {
 #[must_use = "a grant that is dropped goes back to the budget"]
 pub struct RetryGrant {
     window: Option<Arc<Mutex<Window>>>,
-    second: u64,
 }
 
 /// One slot more than the window has seconds, so that the slots always cover all of it.
@@ -35,6 +34,8 @@ const SLOTS: usize = 61;
 struct Window {
     anchor: Instant,
     latest: u64,
+    /// Retries that were granted and not yet sent.
+    outstanding: u64,
     slots: [Slot; SLOTS],
 }
 
@@ -49,17 +50,9 @@ impl RetryBudget {
     /// A budget of `share` (0.2: one retry for five successes; not below 0) and `floor` retries a minute.
     #[must_use]
     pub fn new(share: f64, floor: u32) -> Self {
-        let window = Window {
-            anchor: Instant::now(),
-            latest: 0,
-            slots: [Slot::default(); SLOTS],
-        };
+        let window = Window { anchor: Instant::now(), latest: 0, outstanding: 0, slots: [Slot::default(); SLOTS] };
         Self {
-            share: if share.is_finite() {
-                share.max(0.0)
-            } else {
-                0.0
-            },
+            share: if share.is_finite() { share.max(0.0) } else { 0.0 },
             floor: u64::from(floor),
             window: Arc::new(Mutex::new(window)),
         }
@@ -74,13 +67,10 @@ impl RetryBudget {
     #[must_use = "a grant that is dropped goes back to the budget"]
     pub fn withdraw(&self, now: Instant) -> Option<RetryGrant> {
         let mut window = self.window.lock();
-        let second = window.slot(now).second;
-        (window.retries() < self.allowance(window.successes())).then(|| {
-            window.slot(now).retries += 1;
-            RetryGrant {
-                window: Some(Arc::clone(&self.window)),
-                second,
-            }
+        window.slot(now);
+        (window.taken() < self.allowance(window.successes())).then(|| {
+            window.outstanding += 1;
+            RetryGrant { window: Some(Arc::clone(&self.window)) }
         })
     }
 
@@ -89,18 +79,12 @@ impl RetryBudget {
     pub fn balance(&self, now: Instant) -> u64 {
         let mut window = self.window.lock();
         window.slot(now);
-        self.allowance(window.successes())
-            .saturating_sub(window.retries())
+        self.allowance(window.successes()).saturating_sub(window.taken())
     }
 
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )]
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn allowance(&self, successes: u64) -> u64 {
-        self.floor
-            .saturating_add((self.share * successes as f64) as u64)
+        self.floor.saturating_add((self.share * successes as f64) as u64)
     }
 }
 
@@ -113,15 +97,19 @@ impl Default for RetryBudget {
 
 impl RetryGrant {
     /// The retry is sent: it counts for the next minute.
-    pub fn spend(mut self) {
-        self.window = None;
+    pub fn spend(mut self, now: Instant) {
+        if let Some(window) = self.window.take() {
+            let mut window = window.lock();
+            window.outstanding -= 1;
+            window.slot(now).retries += 1;
+        }
     }
 }
 
 impl Drop for RetryGrant {
     fn drop(&mut self) {
         if let Some(window) = self.window.take() {
-            window.lock().give_back(self.second);
+            window.lock().outstanding -= 1;
         }
     }
 }
@@ -129,17 +117,11 @@ impl Drop for RetryGrant {
 impl Window {
     /// The slot of `now`; a clock that went back stays in the latest one.
     fn slot(&mut self, now: Instant) -> &mut Slot {
-        let second = now
-            .saturating_duration_since(self.anchor)
-            .as_secs()
-            .max(self.latest);
+        let second = now.saturating_duration_since(self.anchor).as_secs().max(self.latest);
         self.latest = second;
         let slot = &mut self.slots[index(second)];
         if slot.second != second {
-            *slot = Slot {
-                second,
-                ..Slot::default()
-            };
+            *slot = Slot { second, ..Slot::default() };
         }
         slot
     }
@@ -153,15 +135,8 @@ impl Window {
         self.live().map(|slot| slot.successes).sum()
     }
 
-    fn retries(&self) -> u64 {
-        self.live().map(|slot| slot.retries).sum()
-    }
-
-    fn give_back(&mut self, second: u64) {
-        let slot = &mut self.slots[index(second)];
-        if slot.second == second {
-            slot.retries = slot.retries.saturating_sub(1);
-        }
+    fn taken(&self) -> u64 {
+        self.outstanding + self.live().map(|slot| slot.retries).sum::<u64>()
     }
 }
 
@@ -216,16 +191,11 @@ mod tests {
             let tasks: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        (0..500)
-                            .filter(|_| budget.withdraw(now).map(RetryGrant::spend).is_some())
-                            .count() as u64
+                        (0..500).filter(|_| budget.withdraw(now).map(RetryGrant::spend).is_some()).count() as u64
                     })
                 })
                 .collect();
-            tasks
-                .into_iter()
-                .map(|task| task.join().expect("no panic"))
-                .sum()
+            tasks.into_iter().map(|task| task.join().expect("no panic")).sum()
         });
         assert_eq!(granted, 600);
     }

@@ -70,10 +70,7 @@ impl SseScanner {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(HEAD),
-            lines: Lines {
-                empty: true,
-                after_cr: false,
-            },
+            lines: Lines { empty: true, after_cr: false },
             carry: Vec::new(),
             joined: Vec::new(),
             fresh: true,
@@ -202,9 +199,7 @@ fn parse<'a>(raw: &'a [u8], whole: bool, joined: &'a mut Vec<u8>) -> Option<Even
     while !rest.is_empty() {
         let length = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let (line, behind) = rest.split_at(length);
-        rest = behind
-            .strip_prefix(b"\r\n")
-            .unwrap_or_else(|| behind.get(1..).unwrap_or_default());
+        rest = behind.strip_prefix(b"\r\n").unwrap_or_else(|| behind.get(1..).unwrap_or_default());
         match field(line) {
             (b"event", value) => name = Some(value),
             (b"data", value) => {

@@ -71,21 +71,14 @@ impl EventError<'_> {
 
     /// As a classifier takes it.
     pub(crate) fn as_stream_error(&self) -> StreamError<'_> {
-        StreamError {
-            code: self.code.as_deref(),
-            kind: self.kind.as_deref(),
-            message: self.message.as_deref(),
-        }
+        StreamError { code: self.code.as_deref(), kind: self.kind.as_deref(), message: self.message.as_deref() }
     }
 
     fn of_json(json: &str) -> Option<EventError<'_>> {
         if json.starts_with('"') {
             return serde_json::from_str(json)
                 .ok()
-                .map(|message: String| EventError {
-                    message: Some(message.into()),
-                    ..EventError::default()
-                });
+                .map(|message: String| EventError { message: Some(message.into()), ..EventError::default() });
         }
         let error: ErrorObject<'_> = serde_json::from_str(json).ok()?;
         Some(EventError {
@@ -104,13 +97,7 @@ impl EventError<'_> {
 
 impl<'a> From<Meaning<'a>> for StreamEvent<'a> {
     fn from(meaning: Meaning<'a>) -> Self {
-        Self {
-            meaning,
-            usage: None,
-            model: None,
-            service_tier: None,
-            known: true,
-        }
+        Self { meaning, usage: None, model: None, service_tier: None, known: true }
     }
 }
 
@@ -129,10 +116,9 @@ pub(crate) fn read<'a>(event: &Event<'a>, eager: bool) -> StreamEvent<'a> {
     let name = event.name.and_then(|name| std::str::from_utf8(name).ok());
     match serde_json::from_slice(data) {
         Ok(chunk) => of_chunk(name, &chunk, data),
-        Err(_) if name == Some("error") => error(EventError {
-            message: Some(String::from_utf8_lossy(data)),
-            ..EventError::default()
-        }),
+        Err(_) if name == Some("error") => {
+            error(EventError { message: Some(String::from_utf8_lossy(data)), ..EventError::default() })
+        }
         Err(_) => unknown(),
     }
 }
@@ -152,18 +138,11 @@ fn of_chunk<'a>(name: Option<&'a str>, chunk: &Chunk<'a>, data: &'a [u8]) -> Str
         let own = json.and_then(EventError::of_json).unwrap_or_default();
         return error(EventError { kind: None, ..own });
     }
-    let usage = chunk
-        .usage
-        .and_then(|raw| Usage::from_json(raw.get().as_bytes()));
-    let (meaning, known) = match chunk
-        .choices
-        .map(|raw| serde_json::from_str::<Vec<_>>(raw.get()))
-    {
+    let usage = chunk.usage.and_then(|raw| Usage::from_json(raw.get().as_bytes()));
+    let (meaning, known) = match chunk.choices.map(|raw| serde_json::from_str::<Vec<_>>(raw.get())) {
         Some(Ok(choices)) => (of_choices(&choices, usage.is_some()), true),
         None if usage.is_some() => (Meaning::Usage, true),
-        None if chunk.is_annotation() || matches!(kind, "keepalive" | "ping") => {
-            (Meaning::Preamble, false)
-        }
+        None if chunk.is_annotation() || matches!(kind, "keepalive" | "ping") => (Meaning::Preamble, false),
         Some(Err(_)) | None => (Meaning::Content, false),
     };
     StreamEvent {
@@ -177,11 +156,7 @@ fn of_chunk<'a>(name: Option<&'a str>, chunk: &Chunk<'a>, data: &'a [u8]) -> Str
 
 fn of_choices(choices: &[Choice<'_>], has_usage: bool) -> Meaning<'static> {
     if choices.is_empty() {
-        return if has_usage {
-            Meaning::Usage
-        } else {
-            Meaning::Preamble
-        };
+        return if has_usage { Meaning::Usage } else { Meaning::Preamble };
     }
     let content = choices.iter().any(Choice::has_content);
     if choices.iter().any(Choice::is_finished) {
@@ -194,24 +169,15 @@ fn of_choices(choices: &[Choice<'_>], has_usage: bool) -> Meaning<'static> {
 }
 
 fn of_response<'a>(kind: &str, chunk: &Chunk<'a>) -> StreamEvent<'a> {
-    let response: ResponseObject<'a> = chunk
-        .response
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default();
-    let failure = || {
-        response
-            .error
-            .and_then(|raw| EventError::of_json(raw.get()))
-            .unwrap_or_default()
-    };
+    let response: ResponseObject<'a> =
+        chunk.response.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let failure = || response.error.and_then(|raw| EventError::of_json(raw.get())).unwrap_or_default();
     StreamEvent {
         meaning: match kind {
             "failed" => Meaning::Error(failure()),
             kind => lazy::of_response_kind(kind),
         },
-        usage: response
-            .usage
-            .and_then(|raw| Usage::from_json(raw.get().as_bytes())),
+        usage: response.usage.and_then(|raw| Usage::from_json(raw.get().as_bytes())),
         model: response.model.and_then(text),
         service_tier: response.service_tier.and_then(text),
         known: true,
@@ -224,8 +190,5 @@ fn error(error: EventError<'_>) -> StreamEvent<'_> {
 
 /// Whatever it is, the caller sees it: that is content.
 fn unknown() -> StreamEvent<'static> {
-    StreamEvent {
-        known: false,
-        ..Meaning::Content.into()
-    }
+    StreamEvent { known: false, ..Meaning::Content.into() }
 }

@@ -13,11 +13,8 @@ pub(crate) fn searched(text: &str) -> &[u8] {
 pub(crate) fn find(text: &[u8], word: &str) -> Option<usize> {
     let word = word.as_bytes();
     let first = *word.first()?;
-    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text).find(|at| {
-        text[*at..]
-            .get(..word.len())
-            .is_some_and(|here| here.eq_ignore_ascii_case(word))
-    })
+    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text)
+        .find(|at| text[*at..].get(..word.len()).is_some_and(|here| here.eq_ignore_ascii_case(word)))
 }
 
 /// Whether one of `words` stands in the searched part of `text`.
@@ -29,9 +26,7 @@ pub(crate) fn has_any(text: &str, words: &[&str]) -> bool {
 /// Whether two codes are the same but for case and separators: `NoCapacity` is `no_capacity`.
 pub(crate) fn same_code(one: &str, other: &str) -> bool {
     fn letters(code: &str) -> impl Iterator<Item = u8> {
-        code.bytes()
-            .filter(|byte| !matches!(byte, b'_' | b'-' | b' '))
-            .map(|byte| byte.to_ascii_lowercase())
+        code.bytes().filter(|byte| !matches!(byte, b'_' | b'-' | b' ')).map(|byte| byte.to_ascii_lowercase())
     }
     letters(one).eq(letters(other))
 }

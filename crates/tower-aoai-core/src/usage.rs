@@ -26,13 +26,7 @@ impl Usage {
     /// A usage of so many tokens in and out.
     #[must_use]
     pub const fn new(input: u64, output: u64) -> Self {
-        Self {
-            input,
-            cached: 0,
-            cache_write: 0,
-            output,
-            reasoning: 0,
-        }
+        Self { input, cached: 0, cache_write: 0, output, reasoning: 0 }
     }
 
     /// Reads the value of an answer's `usage`.
@@ -49,10 +43,7 @@ impl Usage {
             return None;
         }
         let of_input = details(wire.prompt_tokens_details.or(wire.input_tokens_details));
-        let of_output = details(
-            wire.completion_tokens_details
-                .or(wire.output_tokens_details),
-        );
+        let of_output = details(wire.completion_tokens_details.or(wire.output_tokens_details));
         Some(Self {
             input: count(input),
             cached: count(of_input.cached_tokens),
@@ -103,8 +94,7 @@ struct Details<'a> {
 }
 
 fn details(raw: Option<&RawValue>) -> Details<'_> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default()
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
 /// A count; whole numbers written as decimals are taken, negative and other values are 0.
@@ -112,8 +102,7 @@ fn count(raw: Option<&RawValue>) -> u64 {
     let Some(text) = raw.map(RawValue::get) else {
         return 0;
     };
-    text.parse()
-        .unwrap_or_else(|_| text.parse::<f64>().map_or(0, |number| number as u64))
+    text.parse().unwrap_or_else(|_| text.parse::<f64>().map_or(0, |number| number as u64))
 }
 
 #[cfg(test)]
@@ -125,29 +114,16 @@ mod tests {
         let json = br#"{"prompt_tokens":100,"completion_tokens":40,"total_tokens":140,
             "prompt_tokens_details":{"cached_tokens":64,"cache_write_tokens":8,"audio_tokens":0},
             "completion_tokens_details":{"reasoning_tokens":30,"accepted_prediction_tokens":0}}"#;
-        let usage = Usage {
-            input: 100,
-            cached: 64,
-            cache_write: 8,
-            output: 40,
-            reasoning: 30,
-        };
+        let usage = Usage { input: 100, cached: 64, cache_write: 8, output: 40, reasoning: 30 };
         assert_eq!(Usage::from_json(json), Some(usage));
     }
 
     #[test]
     fn responses_usage_with_nested_write_details() {
-        let json =
-            br#"{"input_tokens":9,"input_tokens_details":{"cached_tokens":1,"cache_write_tokens":2,
+        let json = br#"{"input_tokens":9,"input_tokens_details":{"cached_tokens":1,"cache_write_tokens":2,
             "cache_write_tokens_details":{"ttl_30m_tokens":2}},"output_tokens":5,
             "output_tokens_details":{"reasoning_tokens":4},"total_tokens":14}"#;
-        let usage = Usage {
-            input: 9,
-            cached: 1,
-            cache_write: 2,
-            output: 5,
-            reasoning: 4,
-        };
+        let usage = Usage { input: 9, cached: 1, cache_write: 2, output: 5, reasoning: 4 };
         assert_eq!(Usage::from_json(json), Some(usage));
     }
 
@@ -168,15 +144,7 @@ mod tests {
 
     #[test]
     fn what_is_no_usage_is_none() {
-        for json in [
-            "null",
-            "{}",
-            "[]",
-            "12",
-            "",
-            "{\"total_tokens\":3}",
-            "{\"prompt_tokens\":",
-        ] {
+        for json in ["null", "{}", "[]", "12", "", "{\"total_tokens\":3}", "{\"prompt_tokens\":"] {
             assert_eq!(Usage::from_json(json.as_bytes()), None, "{json}");
         }
     }

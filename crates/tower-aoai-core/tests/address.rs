@@ -68,10 +68,7 @@ fn the_api_version_is_the_first_of_its_name() {
         ("", None),
         ("?api-version", None),
         ("?api-version=", None),
-        (
-            "?a=b&api-version=2024-10-21&api-version=v1",
-            Some("2024-10-21"),
-        ),
+        ("?a=b&api-version=2024-10-21&api-version=v1", Some("2024-10-21")),
         ("?API-Version=2024%2D10%2D21", Some("2024-10-21")),
     ] {
         let call = read(&format!("/openai/files{query}"));
@@ -85,8 +82,5 @@ fn the_host_header_stands_in_for_the_authority() {
     let host = HeaderValue::from_static("M.eastus.Models.AI.azure.com:443");
     let headers = HeaderMap::from_iter([(header::HOST, host)]);
     let call = Call::from_head(&uri, &headers);
-    assert_eq!(
-        (call.style, call.operation),
-        (ApiStyle::Inference, Operation::Chat)
-    );
+    assert_eq!((call.style, call.operation), (ApiStyle::Inference, Operation::Chat));
 }

@@ -115,15 +115,7 @@ proptest! {
 
 #[test]
 fn what_is_no_json_object_leaves_the_head() {
-    for body in [
-        "",
-        " ",
-        "null",
-        "[]",
-        "{} {}",
-        "--boundary\r\n",
-        "\u{1f}\u{8b}",
-    ] {
+    for body in ["", " ", "null", "[]", "{} {}", "--boundary\r\n", "\u{1f}\u{8b}"] {
         let call = read(CHAT, body.as_bytes());
         assert_eq!(call.operation, Operation::Chat);
         assert_eq!(call.spans.first_member, None, "{body:?}");
@@ -135,15 +127,9 @@ fn what_is_no_json_object_leaves_the_head() {
 fn a_member_of_the_wrong_type_is_not_known_but_has_its_place() {
     let body = br#"{"model":7,"stream":"yes","n":"2","max_tokens":null,"stream_options":[]}"#;
     let call = read(CHAT, body);
-    assert_eq!(
-        (call.model.as_deref(), call.stream, call.choices),
-        (None, false, 1)
-    );
+    assert_eq!((call.model.as_deref(), call.stream, call.choices), (None, false, 1));
     assert_eq!(call.spans.model.map(|span| &body[span]), Some(&b"7"[..]));
-    assert_eq!(
-        call.spans.max_output_tokens.map(|span| &body[span]),
-        Some(&b"null"[..])
-    );
+    assert_eq!(call.spans.max_output_tokens.map(|span| &body[span]), Some(&b"null"[..]));
     assert_eq!(call.max_output_tokens, None);
 }
 
@@ -157,7 +143,6 @@ fn a_model_may_be_written_with_escapes() {
 
 #[test]
 fn the_prompt_is_counted_with_its_tools() {
-    let body =
-        br#"{"messages":["abcd"],"tools":[1],"functions":null,"instructions":"x","user":"y"}"#;
+    let body = br#"{"messages":["abcd"],"tools":[1],"functions":null,"instructions":"x","user":"y"}"#;
     assert_eq!(read(CHAT, body).prompt_bytes, 8 + 3 + 3);
 }

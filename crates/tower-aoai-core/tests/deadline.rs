@@ -23,22 +23,11 @@ fn is_late<T>(result: &Result<T, Error>) -> bool {
 #[tokio::test(start_paused = true)]
 async fn r5_a_call_without_an_answer_ends_at_its_deadline() {
     let (service, mut handle) = mock::pair::<Request<Empty>, Response<Empty>>();
-    let mut call = task::spawn(
-        DeadlineLayer::new(LIMIT)
-            .layer(service)
-            .oneshot(Request::default()),
-    );
+    let mut call = task::spawn(DeadlineLayer::new(LIMIT).layer(service).oneshot(Request::default()));
     assert_pending!(call.poll());
     let (request, respond) = handle.next_request().await.expect("the call");
-    let deadline = request
-        .extensions()
-        .get::<CallContext>()
-        .and_then(CallContext::deadline);
-    assert_eq!(
-        deadline,
-        Some(Instant::now() + LIMIT),
-        "seen below as one absolute instant"
-    );
+    let deadline = request.extensions().get::<CallContext>().and_then(CallContext::deadline);
+    assert_eq!(deadline, Some(Instant::now() + LIMIT), "seen below as one absolute instant");
     advance(LIMIT - Duration::from_millis(1)).await;
     assert_pending!(call.poll());
     advance(Duration::from_millis(2)).await;
@@ -57,10 +46,7 @@ async fn the_callers_own_earlier_deadline_stands_and_a_later_one_does_not() {
         let mut call = task::spawn(DeadlineLayer::new(LIMIT).layer(service).oneshot(request));
         assert_pending!(call.poll());
         let (request, _respond) = handle.next_request().await.expect("the call");
-        let deadline = request
-            .extensions()
-            .get::<CallContext>()
-            .and_then(CallContext::deadline);
+        let deadline = request.extensions().get::<CallContext>().and_then(CallContext::deadline);
         assert_eq!(deadline, Some(now + Duration::from_secs(expected)));
     }
 }
@@ -72,15 +58,9 @@ async fn r5_nothing_is_sent_after_the_deadline() {
     let mut request = Request::<Empty>::default();
     let now = Instant::now();
     CallContext::of(&mut request).tighten_deadline(now);
-    let result = DeadlineLayer::off()
-        .layer(service.map_err(|never: Infallible| match never {}))
-        .oneshot(request)
-        .await;
+    let result = DeadlineLayer::off().layer(service.map_err(|never: Infallible| match never {})).oneshot(request).await;
     let error: Error = result.expect_err("too late");
-    assert_eq!(
-        error.rejected().map(|rejected| rejected.reason()),
-        Some(Reason::Deadline)
-    );
+    assert_eq!(error.rejected().map(|rejected| rejected.reason()), Some(Reason::Deadline));
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,28 +72,11 @@ async fn a_stream_ends_at_the_deadline_and_its_source_is_let_go() {
         async move { Ok::<_, BoxError>(Response::new(body)) }
     });
     let mut service = DeadlineLayer::new(LIMIT).layer(service);
-    let response = service
-        .ready()
-        .await
-        .expect("ready")
-        .call(Request::default())
-        .await
-        .expect("a head");
+    let response = service.ready().await.expect("ready").call(Request::default()).await.expect("a head");
     let mut body = pin!(response.into_body());
     sleep(LIMIT / 2).await;
-    sender
-        .send(Ok(Frame::data(Bytes::from_static(b"half"))))
-        .await
-        .expect("listened to");
-    assert_eq!(
-        body.frame()
-            .await
-            .expect("a frame")
-            .expect("in time")
-            .into_data()
-            .expect("data"),
-        "half"
-    );
+    sender.send(Ok(Frame::data(Bytes::from_static(b"half")))).await.expect("listened to");
+    assert_eq!(body.frame().await.expect("a frame").expect("in time").into_data().expect("data"), "half");
     assert!(is_late(&body.frame().await.expect("an end")));
     assert!(sender.is_closed(), "the inner body was dropped");
     assert!(body.frame().await.is_none());
@@ -125,20 +88,8 @@ async fn an_answer_that_is_there_counts_even_at_the_deadline() {
         sleep(LIMIT).await;
         Ok::<_, BoxError>(Response::new(Empty::from("in time")))
     });
-    let response = DeadlineLayer::new(LIMIT)
-        .layer(service)
-        .oneshot(Request::default())
-        .await
-        .expect("in time");
-    assert_eq!(
-        response
-            .into_body()
-            .collect()
-            .await
-            .expect("a body")
-            .to_bytes(),
-        "in time"
-    );
+    let response = DeadlineLayer::new(LIMIT).layer(service).oneshot(Request::default()).await.expect("in time");
+    assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "in time");
 }
 
 /// A channel's receiving end as a stream.
@@ -147,10 +98,7 @@ struct Receiver<T>(tokio::sync::mpsc::Receiver<T>);
 impl<T> futures_util::Stream for Receiver<T> {
     type Item = T;
 
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<T>> {
+    fn poll_next(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<T>> {
         self.0.poll_recv(cx)
     }
 }

@@ -23,10 +23,7 @@ impl Service<Request<RequestBody>> for Bottom {
     type Error = std::convert::Infallible;
     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
 
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
         std::task::Poll::Ready(Ok(()))
     }
 
@@ -41,36 +38,22 @@ fn below(layer: IncludeUsageLayer, request: Request<RequestBody>) -> Request<Req
 }
 
 fn request(path: &str, body: &str) -> Request<RequestBody> {
-    Request::post(path)
-        .body(RequestBody::from(body.to_owned()))
-        .expect("a request")
+    Request::post(path).body(RequestBody::from(body.to_owned())).expect("a request")
 }
 
 /// The body that is sent, and whether the call is marked.
 fn sent(path: &str, body: &str) -> (Bytes, bool) {
     let request = below(IncludeUsageLayer::new(), request(path, body));
-    let added = request
-        .extensions()
-        .get::<CallContext>()
-        .is_some_and(CallContext::usage_added);
+    let added = request.extensions().get::<CallContext>().is_some_and(CallContext::usage_added);
     (request.body().to_bytes(), added)
 }
 
 #[test]
 fn who_did_not_ask_is_asked_for() {
     for (body, expected) in [
-        (
-            r#"{"stream":true}"#,
-            r#"{"stream_options":{"include_usage":true},"stream":true}"#,
-        ),
-        (
-            r#"{"stream":true,"stream_options":null}"#,
-            r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
-        ),
-        (
-            r#"{"stream":true,"stream_options":{ }}"#,
-            r#"{"stream":true,"stream_options":{"include_usage":true }}"#,
-        ),
+        (r#"{"stream":true}"#, r#"{"stream_options":{"include_usage":true},"stream":true}"#),
+        (r#"{"stream":true,"stream_options":null}"#, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (r#"{"stream":true,"stream_options":{ }}"#, r#"{"stream":true,"stream_options":{"include_usage":true }}"#),
         (
             r#"{"stream":true,"stream_options":{"include_usage" : false, "x":1}}"#,
             r#"{"stream":true,"stream_options":{"include_usage" : true, "x":1}}"#,
@@ -94,14 +77,8 @@ fn everyone_else_is_left_alone() {
     for (path, body) in [
         (CHAT, r#"{"stream":false}"#),
         (CHAT, r#"{"messages":[]}"#),
-        (
-            CHAT,
-            r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
-        ),
-        (
-            CHAT,
-            r#"{"stream":true,"stream_options":{"include_usage":"yes"}}"#,
-        ),
+        (CHAT, r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+        (CHAT, r#"{"stream":true,"stream_options":{"include_usage":"yes"}}"#),
         (CHAT, r#"{"stream":true,"stream_options":[]}"#),
         (CHAT, r#"{"stream":true"#),
         (CHAT, ""),
@@ -110,11 +87,7 @@ fn everyone_else_is_left_alone() {
         ("/openai/v1/audio/speech", r#"{"stream":true}"#),
         ("/models/chat/completions", r#"{"stream":true}"#),
     ] {
-        assert_eq!(
-            sent(path, body),
-            (Bytes::from(body.to_owned()), false),
-            "{path}"
-        );
+        assert_eq!(sent(path, body), (Bytes::from(body.to_owned()), false), "{path}");
     }
 }
 
@@ -124,17 +97,13 @@ fn switched_off_it_touches_nothing() {
     let request = below(layer, request(CHAT, r#"{"stream":true}"#));
     assert_eq!(request.body().to_bytes(), r#"{"stream":true}"#);
     assert!(request.extensions().is_empty());
-    let same_type: [IncludeUsage<Bottom>; 2] =
-        [layer, IncludeUsageLayer::default()].map(|layer| layer.layer(Bottom));
+    let same_type: [IncludeUsage<Bottom>; 2] = [layer, IncludeUsageLayer::default()].map(|layer| layer.layer(Bottom));
     assert_eq!(same_type.len(), 2);
 }
 
 #[test]
 fn twice_is_once() {
-    let once = below(
-        IncludeUsageLayer::new(),
-        request(CHAT, r#"{"stream":true}"#),
-    );
+    let once = below(IncludeUsageLayer::new(), request(CHAT, r#"{"stream":true}"#));
     let whole = once.body().to_bytes();
     let twice = below(IncludeUsageLayer::new(), once);
     assert_eq!(twice.body().to_bytes(), whole);
@@ -156,9 +125,7 @@ fn a_context_of_another_body_does_no_harm() {
     let long = br#"{"stream":true,"padding":"................","stream_options":{}}"#;
     let mut request = request(CHAT, r#"{"stream":false}"#);
     let call = Call::read(request.uri(), request.headers(), long);
-    request
-        .extensions_mut()
-        .insert(CallContext::new(call, Instant::now()));
+    request.extensions_mut().insert(CallContext::new(call, Instant::now()));
     let request = below(IncludeUsageLayer::new(), request);
     assert_eq!(request.body().to_bytes(), r#"{"stream":false}"#);
 }
@@ -174,13 +141,7 @@ async fn t1_readiness_is_that_of_the_inner_service() {
     let mut answer = task::spawn(service.call(request(CHAT, r#"{"stream":true}"#)));
     assert_pending!(answer.poll());
     let (request, _) = below.next_request().await.unwrap();
-    assert!(
-        request
-            .extensions()
-            .get::<CallContext>()
-            .unwrap()
-            .usage_added()
-    );
+    assert!(request.extensions().get::<CallContext>().unwrap().usage_added());
     assert_pending!(service.poll_ready::<Request<RequestBody>>());
 }
 

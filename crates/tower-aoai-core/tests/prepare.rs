@@ -13,8 +13,7 @@ use tokio::time::{Instant, advance};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{Layer, Service};
 use tower_aoai_core::{
-    BoxError, Call, CallContext, Error, Operation, PrepareLayer, Reason, Rejected, RequestBody,
-    Served,
+    BoxError, Call, CallContext, Error, Operation, PrepareLayer, Reason, Rejected, RequestBody, Served,
     prepare::{BodyError, Prepare, ResponseFuture},
 };
 use tower_test::mock::{Handle, Mock, Spawn, spawn_layer};
@@ -37,10 +36,7 @@ fn chunks(steps: impl IntoIterator<Item = Step>) -> Request<Chunks> {
 }
 
 fn ready<B: http_body::Body<Error: Into<BoxError>>>(door: &mut Spawn<Prepare<Inner>>) {
-    assert!(matches!(
-        door.poll_ready::<Request<B>>(),
-        Poll::Ready(Ok(()))
-    ));
+    assert!(matches!(door.poll_ready::<Request<B>>(), Poll::Ready(Ok(()))));
 }
 
 /// Sends a request that is refused before anything below sees it.
@@ -67,20 +63,10 @@ fn assert_pending_or_closed(below: &mut Below) {
 async fn the_whole_way() {
     let (mut door, mut below) = door(PrepareLayer::new());
     ready::<Chunks>(&mut door);
-    let mut request = chunks([
-        Step::Data(r#"{"model":"#),
-        Step::Wait,
-        Step::Data(""),
-        Step::Data(r#""m"}"#),
-        Step::Trailers,
-    ]);
-    request
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, 13.into());
-    request.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
+    let mut request =
+        chunks([Step::Data(r#"{"model":"#), Step::Wait, Step::Data(""), Step::Data(r#""m"}"#), Step::Trailers]);
+    request.headers_mut().insert(header::CONTENT_LENGTH, 13.into());
+    request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     let start = Instant::now();
     let mut answer = task::spawn(door.get_mut().call(request));
     assert_pending!(answer.poll());
@@ -158,10 +144,7 @@ async fn an_answer_that_knows_who_served_it_keeps_that() {
 
 #[tokio::test]
 async fn the_limit_is_allowed_and_one_byte_more_is_not() {
-    for steps in [
-        vec![Step::Data("12345678")],
-        vec![Step::Data("1234"), Step::Wait, Step::Data("5678")],
-    ] {
+    for steps in [vec![Step::Data("12345678")], vec![Step::Data("1234"), Step::Wait, Step::Data("5678")]] {
         let (mut door, mut below) = door(PrepareLayer::new().body_limit(8));
         ready::<Chunks>(&mut door);
         let mut answer = task::spawn(door.get_mut().call(chunks(steps)));
@@ -169,10 +152,7 @@ async fn the_limit_is_allowed_and_one_byte_more_is_not() {
             assert_pending!(answer.poll());
         }
     }
-    for steps in [
-        vec![Step::Data("123456789")],
-        vec![Step::Data("1234"), Step::Wait, Step::Data("56789")],
-    ] {
+    for steps in [vec![Step::Data("123456789")], vec![Step::Data("1234"), Step::Wait, Step::Data("56789")]] {
         let error = refused(PrepareLayer::new().body_limit(8), chunks(steps));
         let rejected = error.rejected().expect("a refusal");
         assert_eq!(rejected.reason(), Reason::BodyTooLarge { limit: 8 });
@@ -185,9 +165,7 @@ async fn what_is_announced_too_large_is_not_even_read() {
     let unread = || Step::Fail("it was read".into());
     let hinted = chat(Chunks::new([unread()]).at_least(9));
     let mut lengthy = chunks([unread()]);
-    lengthy
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, 9.into());
+    lengthy.headers_mut().insert(header::CONTENT_LENGTH, 9.into());
     for request in [hinted, lengthy] {
         let error = refused(PrepareLayer::new().body_limit(8), request);
         assert_eq!(error.status(), http::StatusCode::PAYLOAD_TOO_LARGE);
@@ -196,18 +174,10 @@ async fn what_is_announced_too_large_is_not_even_read() {
 
 #[tokio::test]
 async fn a_body_that_fails_says_so_with_its_cause() {
-    let error = refused(
-        PrepareLayer::new(),
-        chunks([Step::Data("1"), Step::Fail("reset".into())]),
-    );
-    let Error::Transport(source) = error else {
-        panic!("{error:?}")
-    };
+    let error = refused(PrepareLayer::new(), chunks([Step::Data("1"), Step::Fail("reset".into())]));
+    let Error::Transport(source) = error else { panic!("{error:?}") };
     let body = source.downcast_ref::<BodyError>().expect("a body error");
-    assert_eq!(
-        body.source().map(ToString::to_string).as_deref(),
-        Some("reset")
-    );
+    assert_eq!(body.source().map(ToString::to_string).as_deref(), Some("reset"));
 
     let ours = Error::from(Rejected::new(Reason::ShuttingDown, "test"));
     let error = refused(PrepareLayer::new(), chunks([Step::Fail(ours.into())]));
@@ -249,13 +219,7 @@ async fn t5_a_drop_at_any_point_leaves_nothing_behind() {
         let (mut door, mut below) = door(PrepareLayer::new());
         below.allow(1);
         ready::<Chunks>(&mut door);
-        let request = chunks([
-            Step::Wait,
-            Step::Data("1"),
-            Step::Wait,
-            Step::Data("2"),
-            Step::Wait,
-        ]);
+        let request = chunks([Step::Wait, Step::Data("1"), Step::Wait, Step::Data("2"), Step::Wait]);
         let alive = Arc::downgrade(&request.body().alive);
         let mut answer = task::spawn(door.get_mut().call(request));
         for _ in 0..polls {

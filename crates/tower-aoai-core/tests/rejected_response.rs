@@ -18,31 +18,18 @@ async fn answer(layer: RejectedResponseLayer, error: Error) -> Result<Response<V
         // Behind tower's own box, as a foreign layer in between would leave it.
         async move { Err::<Response<Full<Bytes>>, BoxError>(error.into()) }
     });
-    let (parts, body) = layer
-        .layer(service)
-        .oneshot(Request::default())
-        .await?
-        .into_parts();
+    let (parts, body) = layer.layer(service).oneshot(Request::default()).await?.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
-    Ok(Response::from_parts(
-        parts,
-        serde_json::from_slice(&body).expect("JSON"),
-    ))
+    Ok(Response::from_parts(parts, serde_json::from_slice(&body).expect("JSON")))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_with_an_instant_tells_sdks_when_to_come_back() {
     let until = Instant::now() + Duration::from_micros(1_500_200);
     let rejected = Rejected::new(Reason::QuotaSpent, "token bucket").until(until);
-    let response = answer(RejectedResponseLayer::new(), rejected.into())
-        .await
-        .expect("an answer");
+    let response = answer(RejectedResponseLayer::new(), rejected.into()).await.expect("an answer");
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(
-        response.headers()["retry-after-ms"],
-        "1501",
-        "rounded up: never early"
-    );
+    assert_eq!(response.headers()["retry-after-ms"], "1501", "rounded up: never early");
     assert_eq!(response.headers()["retry-after"], "2");
     assert_eq!(response.headers()["content-type"], "application/json");
     assert_eq!(
@@ -66,9 +53,7 @@ async fn a_refusal_that_waiting_does_not_help_says_so() {
         (Reason::Deadline, 504),
     ] {
         let error = Rejected::new(reason, "test").into();
-        let response = answer(RejectedResponseLayer::new(), error)
-            .await
-            .expect("an answer");
+        let response = answer(RejectedResponseLayer::new(), error).await.expect("an answer");
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["x-should-retry"], "false", "{reason:?}");
         assert!(!response.headers().contains_key("retry-after"));
@@ -79,22 +64,13 @@ async fn a_refusal_that_waiting_does_not_help_says_so() {
 #[tokio::test(start_paused = true)]
 async fn other_errors_stay_errors_unless_asked_for() {
     let late = || Error::from(Timeout::FirstByte);
-    assert!(matches!(
-        answer(RejectedResponseLayer::new(), late()).await,
-        Err(Error::Timeout(Timeout::FirstByte))
-    ));
+    assert!(matches!(answer(RejectedResponseLayer::new(), late()).await, Err(Error::Timeout(Timeout::FirstByte))));
     let every = RejectedResponseLayer::new().every_error();
-    assert_eq!(
-        answer(every, late()).await.expect("an answer").status(),
-        504
-    );
+    assert_eq!(answer(every, late()).await.expect("an answer").status(), 504);
     let secret = Error::flatten("the key is 1234");
     let response = answer(every, secret).await.expect("an answer");
     assert_eq!(response.status(), 502);
-    assert!(
-        !response.body().to_string().contains("1234"),
-        "what a transport says stays here"
-    );
+    assert!(!response.body().to_string().contains("1234"), "what a transport says stays here");
 }
 
 #[tokio::test]
@@ -104,21 +80,9 @@ async fn an_answer_of_the_server_passes_unchanged() {
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         Ok::<_, BoxError>(response)
     });
-    let response = RejectedResponseLayer::new()
-        .layer(service)
-        .oneshot(Request::default())
-        .await
-        .expect("passed");
+    let response = RejectedResponseLayer::new().layer(service).oneshot(Request::default()).await.expect("passed");
     assert_eq!(response.status(), 429);
-    assert_eq!(
-        response
-            .into_body()
-            .collect()
-            .await
-            .expect("a body")
-            .to_bytes(),
-        "from the server"
-    );
+    assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "from the server");
 }
 
 proptest! {

@@ -50,11 +50,7 @@ struct Model(Vec<(Range<usize>, Vec<u8>)>);
 
 impl Model {
     fn put(&mut self, span: Range<usize>, with: Vec<u8>) -> bool {
-        if let Some(same) = self
-            .0
-            .iter_mut()
-            .find(|(old, _)| *old == span && !span.is_empty())
-        {
+        if let Some(same) = self.0.iter_mut().find(|(old, _)| *old == span && !span.is_empty()) {
             same.1 = with;
             return true;
         }
@@ -70,9 +66,7 @@ impl Model {
         let mut out = Vec::new();
         let mut skipped = 0;
         for at in 0..=source.len() {
-            let here = |empty| {
-                move |(span, _): &&(Range<usize>, _)| span.start == at && span.is_empty() == empty
-            };
+            let here = |empty| move |(span, _): &&(Range<usize>, _)| span.start == at && span.is_empty() == empty;
             for (_, with) in self.0.iter().filter(here(true)) {
                 out.extend_from_slice(with);
             }
@@ -181,19 +175,10 @@ fn two_members_may_be_added_to_an_empty_object() {
 fn a_member_that_cannot_be_added_changes_nothing() {
     let call = Call::read(&Uri::from_static("/"), &HeaderMap::new(), b"{}");
     let mut body = RequestBody::from("{}");
-    assert_eq!(
-        body.add_member(&call.spans, "a", "1,"),
-        Err(EditError::NotJson)
-    );
-    assert_eq!(
-        body.add_member(&Call::default().spans, "a", "1"),
-        Err(EditError::NoObject)
-    );
+    assert_eq!(body.add_member(&call.spans, "a", "1,"), Err(EditError::NotJson));
+    assert_eq!(body.add_member(&Call::default().spans, "a", "1"), Err(EditError::NoObject));
     let elsewhere = Call::read(&Uri::from_static("/"), &HeaderMap::new(), b"    {}");
-    assert_eq!(
-        body.add_member(&elsewhere.spans, "a", "1"),
-        Err(EditError::OutOfRange)
-    );
+    assert_eq!(body.add_member(&elsewhere.spans, "a", "1"), Err(EditError::OutOfRange));
     assert_eq!(body.to_bytes(), "{}");
 }
 
@@ -221,21 +206,13 @@ fn no_text_of_the_body_is_in_its_debug() {
     let mut body = RequestBody::from("a secret");
     body.replace(0..1, "another").unwrap();
     let shown = format!("{body:?}");
-    assert!(
-        !shown.contains("secret") && !shown.contains("another"),
-        "{shown}"
-    );
+    assert!(!shown.contains("secret") && !shown.contains("another"), "{shown}");
 }
 
 #[test]
 fn bodies_become_one_another() {
     let bytes = Bytes::from_static(b"abc");
-    assert_eq!(
-        RequestBody::from(Full::new(bytes.clone()))
-            .to_bytes()
-            .as_ptr(),
-        bytes.as_ptr()
-    );
+    assert_eq!(RequestBody::from(Full::new(bytes.clone())).to_bytes().as_ptr(), bytes.as_ptr());
     assert_eq!(RequestBody::from("abc".to_owned()).to_bytes(), "abc");
     assert_eq!(RequestBody::from(&b"abc"[..]).len(), 3);
     assert!(RequestBody::from(Empty::new()).is_empty());

@@ -31,29 +31,12 @@ pub struct ResponseBody<B> {
 
 impl<B> ResponseBody<B> {
     pub(super) fn unlimited(inner: B) -> Self {
-        Self {
-            inner: Some(inner),
-            limits: Limits::default(),
-            seen: None,
-            attempt: None,
-            timer: None,
-        }
+        Self { inner: Some(inner), limits: Limits::default(), seen: None, attempt: None, timer: None }
     }
 
-    pub(super) fn limited(
-        inner: B,
-        limits: Limits,
-        seen: Seen,
-        attempt: Option<Arc<Attempt>>,
-    ) -> Self {
+    pub(super) fn limited(inner: B, limits: Limits, seen: Seen, attempt: Option<Arc<Attempt>>) -> Self {
         let attempt = attempt.filter(|attempt| attempt.is_sent());
-        Self {
-            inner: Some(inner),
-            limits,
-            seen: Some(seen),
-            attempt,
-            timer: None,
-        }
+        Self { inner: Some(inner), limits, seen: Some(seen), attempt, timer: None }
     }
 }
 
@@ -65,10 +48,7 @@ where
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
@@ -83,12 +63,7 @@ where
             return polled;
         }
         // The observer marks content after this body has handed the frame on, so it is known at the next poll.
-        if seen.awaits_content
-            && this
-                .attempt
-                .as_ref()
-                .is_some_and(|attempt| attempt.has_content())
-        {
+        if seen.awaits_content && this.attempt.as_ref().is_some_and(|attempt| attempt.has_content()) {
             seen.awaits_content = false;
         }
         let Some((at, timeout)) = this.limits.next(*seen) else {
@@ -108,8 +83,6 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -52,10 +52,7 @@ impl<S> Layer<S> for ConnectTimeoutLayer {
     type Service = ConnectTimeout<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ConnectTimeout {
-            inner,
-            limit: self.limit,
-        }
+        ConnectTimeout { inner, limit: self.limit }
     }
 }
 
@@ -73,10 +70,7 @@ where
     }
 
     fn call(&mut self, target: T) -> Self::Future {
-        ConnectFuture {
-            inner: self.inner.call(target),
-            timer: Box::pin(sleep(self.limit)),
-        }
+        ConnectFuture { inner: self.inner.call(target), timer: Box::pin(sleep(self.limit)) }
     }
 }
 

@@ -32,14 +32,7 @@ pub struct ResponseFuture<F> {
 
 impl<F> ResponseFuture<F> {
     pub(super) fn new(inner: F, limits: Limits, attempt: Option<Arc<Attempt>>) -> Self {
-        Self {
-            inner,
-            limits,
-            attempt,
-            sent: None,
-            timer: None,
-            expires: Timeout::Total,
-        }
+        Self { inner, limits, attempt, sent: None, timer: None, expires: Timeout::Total }
     }
 }
 
@@ -60,22 +53,12 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             let response = result.map_err(Error::flatten)?;
             let awaits_content = is_event_stream(&response);
-            let seen = Seen {
-                sent,
-                latest: Some(Instant::now()),
-                awaits_content,
-            };
+            let seen = Seen { sent, latest: Some(Instant::now()), awaits_content };
             let (limits, attempt) = (*this.limits, this.attempt.take());
-            return Poll::Ready(Ok(
-                response.map(|body| ResponseBody::limited(body, limits, seen, attempt))
-            ));
+            return Poll::Ready(Ok(response.map(|body| ResponseBody::limited(body, limits, seen, attempt))));
         }
         if this.timer.is_none()
-            && let Some((at, timeout)) = this.limits.next(Seen {
-                sent,
-                latest: None,
-                awaits_content: true,
-            })
+            && let Some((at, timeout)) = this.limits.next(Seen { sent, latest: None, awaits_content: true })
         {
             this.timer.set(Some(sleep_until(at)));
             *this.expires = timeout;
@@ -93,10 +76,5 @@ fn is_event_stream<B>(response: &Response<B>) -> bool {
         .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            value
-                .trim_start()
-                .to_ascii_lowercase()
-                .starts_with("text/event-stream")
-        })
+        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
 }

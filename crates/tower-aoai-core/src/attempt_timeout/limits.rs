@@ -30,21 +30,10 @@ impl Limits {
 
     /// The limit that runs out first, and when; of two at the same instant the narrower one.
     pub(super) fn next(&self, seen: Seen) -> Option<(Instant, Timeout)> {
-        let from_sent =
-            |limit: Option<Duration>| limit.and_then(|limit| seen.sent.checked_add(limit));
-        let first_byte = seen
-            .latest
-            .is_none()
-            .then(|| from_sent(self.first_byte))
-            .flatten();
-        let first_token = seen
-            .awaits_content
-            .then(|| from_sent(self.first_token))
-            .flatten();
-        let idle = seen
-            .latest
-            .zip(self.idle)
-            .and_then(|(latest, limit)| latest.checked_add(limit));
+        let from_sent = |limit: Option<Duration>| limit.and_then(|limit| seen.sent.checked_add(limit));
+        let first_byte = seen.latest.is_none().then(|| from_sent(self.first_byte)).flatten();
+        let first_token = seen.awaits_content.then(|| from_sent(self.first_token)).flatten();
+        let idle = seen.latest.zip(self.idle).and_then(|(latest, limit)| latest.checked_add(limit));
         [
             (first_byte, Timeout::FirstByte),
             (first_token, Timeout::FirstToken),
@@ -72,25 +61,13 @@ mod tests {
     fn the_narrowest_limit_that_applies_comes_next() {
         let sent = Instant::now();
         let at = |seconds| sent + Duration::from_secs(seconds);
-        let next = |latest: Option<u64>, awaits_content| {
-            LIMITS.next(Seen {
-                sent,
-                latest: latest.map(at),
-                awaits_content,
-            })
-        };
+        let next =
+            |latest: Option<u64>, awaits_content| LIMITS.next(Seen { sent, latest: latest.map(at), awaits_content });
         assert_eq!(next(None, true), Some((at(10), Timeout::FirstByte)));
         assert_eq!(next(Some(9), true), Some((at(14), Timeout::Idle)));
         assert_eq!(next(Some(16), true), Some((at(20), Timeout::FirstToken)));
         assert_eq!(next(Some(16), false), Some((at(21), Timeout::Idle)));
         assert_eq!(next(Some(21), false), Some((at(22), Timeout::Total)));
-        assert_eq!(
-            Limits::default().next(Seen {
-                sent,
-                latest: None,
-                awaits_content: true
-            }),
-            None
-        );
+        assert_eq!(Limits::default().next(Seen { sent, latest: None, awaits_content: true }), None);
     }
 }

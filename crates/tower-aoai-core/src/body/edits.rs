@@ -41,9 +41,7 @@ impl Edits {
             return Err(EditError::OutOfRange);
         }
         let key = (span.start, span.end);
-        let at = self
-            .sorted
-            .partition_point(|edit| (edit.span.start, edit.span.end) <= key);
+        let at = self.sorted.partition_point(|edit| (edit.span.start, edit.span.end) <= key);
         let (before, after) = self.sorted.split_at_mut(at);
         if let Some(last) = before.last_mut() {
             if last.span == span && !span.is_empty() {
@@ -71,20 +69,15 @@ impl Edits {
 
     /// Whether something is inserted at this place already.
     pub(super) fn inserts_at(&self, place: usize) -> bool {
-        self.sorted
-            .iter()
-            .any(|edit| edit.span == (place..place) && !edit.with.is_empty())
+        self.sorted.iter().any(|edit| edit.span == (place..place) && !edit.with.is_empty())
     }
 
     /// How long a source of so many bytes is with all edits.
     pub(super) fn edited_len(&self, source: usize) -> usize {
-        let (removed, added) = self
-            .sorted
-            .iter()
-            .fold((0, 0_usize), |(removed, added), edit| {
-                let added = added.saturating_add(edit.with.len());
-                (removed + edit.span.len(), added)
-            });
+        let (removed, added) = self.sorted.iter().fold((0, 0_usize), |(removed, added), edit| {
+            let added = added.saturating_add(edit.with.len());
+            (removed + edit.span.len(), added)
+        });
         source.saturating_sub(removed).saturating_add(added)
     }
 }
@@ -94,9 +87,7 @@ impl fmt::Display for EditError {
         f.write_str(match self {
             Self::OutOfRange => "the span does not lie within the body",
             Self::Overlap => "the span overlaps one that was replaced before",
-            Self::Started => {
-                "a part of the body was sent already: change a clone of it, which starts anew"
-            }
+            Self::Started => "a part of the body was sent already: change a clone of it, which starts anew",
             Self::NoObject => "the body is no JSON object: it can have no members",
             Self::NotJson => "the member's value is not one JSON value",
         })
@@ -141,9 +132,6 @@ mod tests {
     #[test]
     #[expect(clippy::reversed_empty_ranges, reason = "what is refused")]
     fn a_span_that_ends_before_it_starts_is_none() {
-        assert_eq!(
-            put(&mut Edits::default(), 2..1, ""),
-            Err(EditError::OutOfRange)
-        );
+        assert_eq!(put(&mut Edits::default(), 2..1, ""), Err(EditError::OutOfRange));
     }
 }

@@ -77,11 +77,7 @@ where
     B: Body,
     F: Fn(&B) -> Option<B> + Clone,
 {
-    ReplayWith {
-        body,
-        again,
-        polled: false,
-    }
+    ReplayWith { body, again, polled: false }
 }
 
 /// A body and how it is sent again: made by [`replay_with`].
@@ -115,10 +111,7 @@ impl<B: Body, F> Body for ReplayWith<B, F> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         *this.polled = true;
         this.body.poll_frame(cx)
@@ -135,8 +128,6 @@ impl<B: Body, F> Body for ReplayWith<B, F> {
 
 impl<B, F> fmt::Debug for ReplayWith<B, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplayWith")
-            .field("polled", &self.polled)
-            .finish_non_exhaustive()
+        f.debug_struct("ReplayWith").field("polled", &self.polled).finish_non_exhaustive()
     }
 }

@@ -156,18 +156,13 @@ impl RequestBody {
     }
 
     fn inserts_at(&self, place: usize) -> bool {
-        self.edits
-            .as_ref()
-            .is_some_and(|edits| edits.inserts_at(place))
+        self.edits.as_ref().is_some_and(|edits| edits.inserts_at(place))
     }
 
     /// The next piece that is not empty.
     fn piece(&self, cursor: &mut Cursor) -> Option<Bytes> {
         loop {
-            let edit = self
-                .edits
-                .as_ref()
-                .and_then(|edits| edits.get(cursor.edits));
+            let edit = self.edits.as_ref().and_then(|edits| edits.get(cursor.edits));
             let until = edit.map_or(self.source.len(), |edit| edit.span.start);
             let piece = match edit {
                 _ if cursor.source < until => {
@@ -196,11 +191,7 @@ impl RequestBody {
 
 impl From<Bytes> for RequestBody {
     fn from(source: Bytes) -> Self {
-        Self {
-            len: source.len(),
-            source,
-            ..Self::default()
-        }
+        Self { len: source.len(), source, ..Self::default() }
     }
 }
 
@@ -208,10 +199,7 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut sent = self.sent;
         let piece = self.piece(&mut sent);
         self.sent = sent;
@@ -229,12 +217,7 @@ impl Body for RequestBody {
 
 impl Clone for RequestBody {
     fn clone(&self) -> Self {
-        Self {
-            source: self.source.clone(),
-            edits: self.edits.clone(),
-            len: self.len,
-            sent: Cursor::default(),
-        }
+        Self { source: self.source.clone(), edits: self.edits.clone(), len: self.len, sent: Cursor::default() }
     }
 }
 

@@ -123,10 +123,7 @@ impl Call {
     #[must_use]
     pub fn estimated_tokens(&self) -> u64 {
         let prompt = (self.prompt_bytes as u64).div_ceil(4);
-        let output = self
-            .max_output_tokens
-            .unwrap_or(0)
-            .saturating_mul(self.choices.max(1));
+        let output = self.max_output_tokens.unwrap_or(0).saturating_mul(self.choices.max(1));
         prompt.saturating_add(output)
     }
 }

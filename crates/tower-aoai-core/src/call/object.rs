@@ -24,11 +24,7 @@ pub(crate) fn read<'a, const N: usize>(text: &'a [u8], keys: &[&str; N]) -> Opti
     let mut parser = Deserializer::from_slice(text);
     let (values, is_empty) = parser.deserialize_map(Pass(keys)).ok()?;
     parser.end().ok()?;
-    Some(Object {
-        first_member: brace + 1,
-        is_empty,
-        values,
-    })
+    Some(Object { first_member: brace + 1, is_empty, values })
 }
 
 /// Where in `text` a value stands that was read from it.
@@ -105,18 +101,7 @@ mod tests {
 
     #[test]
     fn only_a_whole_object_is_one() {
-        for text in [
-            "",
-            " ",
-            "{",
-            "[]",
-            "null",
-            "{}x",
-            "{}{}",
-            r#"{"a":}"#,
-            r#"{"b":1"#,
-            "\u{feff}{}",
-        ] {
+        for text in ["", " ", "{", "[]", "null", "{}x", "{}{}", r#"{"a":}"#, r#"{"b":1"#, "\u{feff}{}"] {
             assert!(read(text.as_bytes(), &["a"]).is_none(), "{text:?}");
         }
         let object = read(b"\n { } ", &["a"]).unwrap();

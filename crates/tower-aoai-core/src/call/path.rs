@@ -19,11 +19,7 @@ pub(super) struct Address<'a> {
 }
 
 /// Hosts on which a path without a marker of its own is that of Azure AI inference.
-const INFERENCE_HOSTS: [&str; 3] = [
-    ".services.ai.azure.com",
-    ".inference.ai.azure.com",
-    ".models.ai.azure.com",
-];
+const INFERENCE_HOSTS: [&str; 3] = [".services.ai.azure.com", ".inference.ai.azure.com", ".models.ai.azure.com"];
 
 impl<'a> Address<'a> {
     pub(super) fn read(uri: &'a Uri, headers: &HeaderMap) -> Self {
@@ -38,11 +34,7 @@ impl<'a> Address<'a> {
     }
 
     fn of(style: ApiStyle, operation: Operation) -> Self {
-        Self {
-            operation,
-            style,
-            ..Self::default()
-        }
+        Self { operation, style, ..Self::default() }
     }
 
     fn deployed(name: &'a str, operation: Operation) -> Self {
@@ -91,11 +83,7 @@ fn weak(tail: &str) -> Option<Address<'_>> {
 /// No marker at all: a base address that hides them, or a host that needs none.
 fn unmarked(path: &str, inference: bool) -> Address<'_> {
     let operation = tails(path).find_map(operation).unwrap_or_default();
-    let style = if inference {
-        ApiStyle::Inference
-    } else {
-        ApiStyle::Other
-    };
+    let style = if inference { ApiStyle::Inference } else { ApiStyle::Other };
     Address::of(style, operation)
 }
 
@@ -162,9 +150,7 @@ fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
-    unescape(text.as_bytes())
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .map_or(Cow::Borrowed(text), Cow::Owned)
+    unescape(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok()).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 fn unescape(text: &[u8]) -> Option<Vec<u8>> {

@@ -82,21 +82,16 @@ impl Call {
             Operation::Completions => (prompt, max_tokens),
             Operation::Embeddings => (input, None),
             Operation::Responses => (input, max_output_tokens),
-            Operation::Other => (
-                either([messages, prompt, input]),
-                either([max_completion_tokens, max_output_tokens, max_tokens]),
-            ),
+            Operation::Other => {
+                (either([messages, prompt, input]), either([max_completion_tokens, max_output_tokens, max_tokens]))
+            }
         };
 
         self.model = model.and_then(text);
         self.stream = stream.is_some_and(truth);
         self.include_usage = stream_options.is_some_and(asks_for_usage);
         self.max_output_tokens = limit.and_then(count);
-        self.choices = [n, best_of]
-            .into_iter()
-            .flatten()
-            .filter_map(count)
-            .fold(1, u64::max);
+        self.choices = [n, best_of].into_iter().flatten().filter_map(count).fold(1, u64::max);
         self.prompt_bytes = [prompt, tools, functions, instructions]
             .into_iter()
             .flatten()
@@ -156,10 +151,7 @@ fn count(value: &RawValue) -> Option<u64> {
 
 fn text(value: &RawValue) -> Option<Arc<str>> {
     let json = value.get();
-    match json
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-    {
+    match json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         Some(plain) if !plain.contains('\\') => Some(Arc::from(plain)),
         _ => serde_json::from_str::<String>(json).ok().map(Arc::from),
     }

@@ -106,13 +106,7 @@ impl AzureClassifier {
         self
     }
 
-    fn judge(
-        &self,
-        call: &Call,
-        status: StatusCode,
-        headers: &HeaderMap,
-        error: &ErrorBody<'_>,
-    ) -> Verdict {
+    fn judge(&self, call: &Call, status: StatusCode, headers: &HeaderMap, error: &ErrorBody<'_>) -> Verdict {
         let should_retry = hint::should_retry(headers);
         if error.is_coded(words::ACCOUNT_CODES) {
             return Verdict {
@@ -120,19 +114,10 @@ impl AzureClassifier {
                 should_retry: should_retry.filter(|should| !should), // never, whoever says so
             };
         }
-        Verdict {
-            outcome: self.outcome(call, status, headers, error),
-            should_retry,
-        }
+        Verdict { outcome: self.outcome(call, status, headers, error), should_retry }
     }
 
-    fn outcome(
-        &self,
-        call: &Call,
-        status: StatusCode,
-        headers: &HeaderMap,
-        error: &ErrorBody<'_>,
-    ) -> Outcome {
+    fn outcome(&self, call: &Call, status: StatusCode, headers: &HeaderMap, error: &ErrorBody<'_>) -> Outcome {
         if is_content_filter(error) {
             Outcome::Refused
         } else if self.is_context_length(call, status, headers, error) {
@@ -144,9 +129,7 @@ impl AzureClassifier {
         } else {
             match status.as_u16() {
                 404 => not_found(call, error),
-                408 | 409 | 424 | 500..=599 => Outcome::Transient {
-                    hint: self.hint(headers, error),
-                },
+                408 | 409 | 424 | 500..=599 => Outcome::Transient { hint: self.hint(headers, error) },
                 403 => Outcome::Misconfigured,
                 status => by_status(status).unwrap_or(Outcome::Refused),
             }
@@ -162,9 +145,7 @@ impl AzureClassifier {
         }
         let quota = QuotaHeaders::read(headers);
         let scope = throttle::scope(headers, &quota, error, self.infer_provisioned);
-        let hint = throttle::corrected(hints(), || {
-            throttle::until_it_fits(call, &quota, scope, self.window)
-        });
+        let hint = throttle::corrected(hints(), || throttle::until_it_fits(call, &quota, scope, self.window));
         Outcome::Throttled { hint, scope }
     }
 
@@ -175,13 +156,7 @@ impl AzureClassifier {
     }
 
     /// By code or words; or by the length of the prompt, where a provisioned deployment's 400 names no mistake.
-    fn is_context_length(
-        &self,
-        call: &Call,
-        status: StatusCode,
-        headers: &HeaderMap,
-        error: &ErrorBody<'_>,
-    ) -> bool {
+    fn is_context_length(&self, call: &Call, status: StatusCode, headers: &HeaderMap, error: &ErrorBody<'_>) -> bool {
         if error.is_coded(words::CONTEXT_LENGTH_CODES) {
             return true;
         }
@@ -191,11 +166,7 @@ impl AzureClassifier {
         let is_blank = [&error.code, &error.kind]
             .into_iter()
             .flatten()
-            .all(|code| {
-                words::BLANK_CODES
-                    .iter()
-                    .any(|blank| same_code(code, blank))
-            });
+            .all(|code| words::BLANK_CODES.iter().any(|blank| same_code(code, blank)));
         error.says(words::CONTEXT_LENGTH_WORDS)
             || error.says(self.context_length_words)
             || (is_blank
@@ -213,10 +184,7 @@ impl Default for AzureClassifier {
 impl Classify for AzureClassifier {
     fn head(&self, _call: &Call, head: ResponseHead<'_>) -> HeadVerdict {
         match by_status(head.status.as_u16()) {
-            Some(outcome) => HeadVerdict::Known(Verdict {
-                outcome,
-                should_retry: hint::should_retry(head.headers),
-            }),
+            Some(outcome) => HeadVerdict::Known(Verdict { outcome, should_retry: hint::should_retry(head.headers) }),
             None if head.status.is_success() => HeadVerdict::Open,
             None => HeadVerdict::ReadBody,
         }
@@ -242,11 +210,7 @@ impl Classify for AzureClassifier {
         if !after_content {
             return self.judge(call, status_of(&error), head.headers, &error);
         }
-        if is_content_filter(&error) {
-            Outcome::Refused.into()
-        } else {
-            Outcome::Broken.into()
-        }
+        if is_content_filter(&error) { Outcome::Refused.into() } else { Outcome::Broken.into() }
     }
 
     fn failure(&self, error: &Error, after_content: bool) -> Verdict {
@@ -255,9 +219,7 @@ impl Classify for AzureClassifier {
 }
 
 fn is_content_filter(error: &ErrorBody<'_>) -> bool {
-    error.blocked
-        || error.is_coded(words::CONTENT_FILTER_CODES)
-        || error.says(words::CONTENT_FILTER_WORDS)
+    error.blocked || error.is_coded(words::CONTENT_FILTER_CODES) || error.says(words::CONTENT_FILTER_WORDS)
 }
 
 fn is_no_deployment(error: &ErrorBody<'_>) -> bool {

@@ -2,9 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{StreamError, scalar::Scalar};
 use crate::{
@@ -46,10 +44,7 @@ impl<'a> ErrorBody<'a> {
         let body = body.trim_ascii();
         let mut read = Self::default();
         if matches!(body.first(), Some(b'{' | b'[')) {
-            let member = Member {
-                body: &mut read,
-                place: Place::Outer,
-            };
+            let member = Member { body: &mut read, place: Place::Outer };
             let whole = member.deserialize(&mut serde_json::Deserializer::from_slice(body));
             read.is_json = whole.is_ok() || read.code.is_some() || read.message.is_some();
             if whole.is_err() {
@@ -70,8 +65,7 @@ impl<'a> ErrorBody<'a> {
         let mut message = self.message.as_deref()?;
         if self.is_cut {
             message = message.trim_end_matches(|c: char| !c.is_whitespace());
-            message =
-                message.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
+            message = message.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
         }
         Hint::from_message(message)
     }
@@ -86,9 +80,7 @@ impl<'a> ErrorBody<'a> {
 
     /// Whether its message holds one of `words`.
     pub(super) fn says(&self, words: &[&str]) -> bool {
-        self.message
-            .as_deref()
-            .is_some_and(|message| has_any(message, words))
+        self.message.as_deref().is_some_and(|message| has_any(message, words))
     }
 }
 
@@ -135,10 +127,7 @@ struct Member<'b, 'a> {
 
 impl<'de> Member<'_, 'de> {
     fn at(&mut self, place: Place) -> Member<'_, 'de> {
-        Member {
-            body: self.body,
-            place,
-        }
+        Member { body: self.body, place }
     }
 
     /// An `error` that is a string: a code if it is one word, else a message.

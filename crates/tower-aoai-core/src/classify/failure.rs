@@ -24,12 +24,8 @@ pub(super) fn judge(error: &Error, after_content: bool) -> Outcome {
 fn refused_here(reason: Reason) -> Outcome {
     let throttled = |scope| Outcome::Throttled { hint: None, scope };
     match reason {
-        Reason::QueueFull | Reason::QuotaSpent | Reason::StartBy | Reason::Deadline => {
-            throttled(Scope::Unknown)
-        }
-        Reason::CircuitOpen | Reason::NoEndpoint | Reason::ShuttingDown => {
-            throttled(Scope::Capacity)
-        }
+        Reason::QueueFull | Reason::QuotaSpent | Reason::StartBy | Reason::Deadline => throttled(Scope::Unknown),
+        Reason::CircuitOpen | Reason::NoEndpoint | Reason::ShuttingDown => throttled(Scope::Capacity),
         Reason::TooLarge => Outcome::TooLarge,
         Reason::ContextLength => Outcome::ContextLength,
         Reason::BodyTooLarge { .. } | Reason::BudgetSpent => Outcome::Refused,

@@ -107,13 +107,8 @@ pub trait Classify: fmt::Debug + Send + Sync {
     fn error_body(&self, call: &Call, head: ResponseHead<'_>, body: &[u8]) -> Verdict;
 
     /// What an error inside a stream means; `after_content` if content was handed on before it.
-    fn stream_error(
-        &self,
-        call: &Call,
-        head: ResponseHead<'_>,
-        error: StreamError<'_>,
-        after_content: bool,
-    ) -> Verdict;
+    fn stream_error(&self, call: &Call, head: ResponseHead<'_>, error: StreamError<'_>, after_content: bool)
+    -> Verdict;
 
     /// What a failure without a (whole) answer means: transport errors, time limits, refusals.
     fn failure(&self, error: &Error, after_content: bool) -> Verdict;

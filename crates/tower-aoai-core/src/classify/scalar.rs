@@ -14,10 +14,7 @@ pub(super) struct Scalar<'a> {
 
 impl<'a> From<Cow<'a, str>> for Scalar<'a> {
     fn from(text: Cow<'a, str>) -> Self {
-        Self {
-            text: Some(text),
-            truth: false,
-        }
+        Self { text: Some(text), truth: false }
     }
 }
 

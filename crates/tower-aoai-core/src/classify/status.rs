@@ -33,14 +33,7 @@ pub(super) fn status_of(error: &ErrorBody<'_>) -> StatusCode {
 /// For chat, completions and embeddings nothing but the endpoint's address can be missing; otherwise an error that
 /// is well-formed and does not speak of the route is the caller's.
 pub(super) fn not_found(call: &Call, error: &ErrorBody<'_>) -> Outcome {
-    let inference = matches!(
-        call.operation,
-        Operation::Chat | Operation::Completions | Operation::Embeddings
-    );
+    let inference = matches!(call.operation, Operation::Chat | Operation::Completions | Operation::Embeddings);
     let route = error.is_coded(words::NO_ROUTE_CODES) || error.says(words::NO_ROUTE_WORDS);
-    if inference || route || !error.is_json {
-        Outcome::Misconfigured
-    } else {
-        Outcome::Refused
-    }
+    if inference || route || !error.is_json { Outcome::Misconfigured } else { Outcome::Refused }
 }

@@ -50,37 +50,23 @@ pub(super) fn scope(
         return Scope::Requests;
     }
     let is_spent = |remaining: Option<i64>| remaining.map(|remaining| remaining <= 0);
-    match (
-        is_spent(quota.tokens.remaining),
-        is_spent(quota.requests.remaining),
-    ) {
+    match (is_spent(quota.tokens.remaining), is_spent(quota.requests.remaining)) {
         (Some(true), Some(false) | None) => return Scope::Tokens,
         (Some(false) | None, Some(true)) => return Scope::Requests,
         _ => {}
     }
-    let looks_provisioned = !tells_quota(headers)
-        && headers.contains_key("retry-after-ms")
-        && headers.contains_key("x-ms-deployment-name");
-    if infer_provisioned && looks_provisioned {
-        Scope::Provisioned
-    } else {
-        Scope::Unknown
-    }
+    let looks_provisioned =
+        !tells_quota(headers) && headers.contains_key("retry-after-ms") && headers.contains_key("x-ms-deployment-name");
+    if infer_provisioned && looks_provisioned { Scope::Provisioned } else { Scope::Unknown }
 }
 
 /// Whether there is any quota header, readable or not: `-1` is a standard deployment's word too.
 fn tells_quota(headers: &HeaderMap) -> bool {
-    headers
-        .keys()
-        .any(|name| name.as_str().starts_with("x-ratelimit-"))
+    headers.keys().any(|name| name.as_str().starts_with("x-ratelimit-"))
 }
 
 /// Every hint of an answer, in the order in which they count; the message's words come last.
-pub(super) fn hints(
-    headers: &HeaderMap,
-    error: &ErrorBody<'_>,
-    now: SystemTime,
-) -> impl Iterator<Item = Hint> {
+pub(super) fn hints(headers: &HeaderMap, error: &ErrorBody<'_>, now: SystemTime) -> impl Iterator<Item = Hint> {
     Hint::all(headers, now).chain(iter::once_with(|| error.hint()).flatten())
 }
 
@@ -97,33 +83,20 @@ pub(super) fn corrected(
     if !first.after.is_zero() {
         return Some(first);
     }
-    let computed = until_it_fits().map(|after| Hint {
-        after,
-        source: HintSource::QuotaHeaders,
-    });
-    computed
-        .into_iter()
-        .chain(hints)
-        .filter(|hint| !hint.after.is_zero())
-        .max_by_key(|hint| hint.after) // of equals the last: the server's own
+    let computed = until_it_fits().map(|after| Hint { after, source: HintSource::QuotaHeaders });
+    computed.into_iter().chain(hints).filter(|hint| !hint.after.is_zero()).max_by_key(|hint| hint.after) // of equals the last: the server's own
 }
 
 /// How long until the call fits, by the quota headers: at most `window`. `None` where they do not say.
 ///
 /// Tokens flow back evenly over the window. Requests, where they are what ran out, are waited for until their reset,
 /// or for a whole renewal period: when the server begins a new one is not known.
-pub(super) fn until_it_fits(
-    call: &Call,
-    quota: &QuotaHeaders,
-    scope: Scope,
-    window: Duration,
-) -> Option<Duration> {
+pub(super) fn until_it_fits(call: &Call, quota: &QuotaHeaders, scope: Scope, window: Duration) -> Option<Duration> {
     if matches!(scope, Scope::Capacity | Scope::Provisioned) {
         return None;
     }
     let tokens = quota.tokens.time_until(call.estimated_tokens(), window);
-    let out_of_requests =
-        scope == Scope::Requests || quota.requests.remaining.is_some_and(|left| left <= 0);
+    let out_of_requests = scope == Scope::Requests || quota.requests.remaining.is_some_and(|left| left <= 0);
     let requests = if out_of_requests {
         let reset = quota.requests.reset.filter(|reset| !reset.is_zero());
         reset.or(quota.requests.renewal_period)

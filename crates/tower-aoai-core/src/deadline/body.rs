@@ -23,17 +23,11 @@ pub struct ResponseBody<B> {
 
 impl<B> ResponseBody<B> {
     pub(super) fn unbounded(inner: B) -> Self {
-        Self {
-            inner: Some(inner),
-            timer: None,
-        }
+        Self { inner: Some(inner), timer: None }
     }
 
     pub(super) fn bounded(inner: B, deadline: Instant) -> Self {
-        Self {
-            inner: Some(inner),
-            timer: Some(sleep_until(deadline)),
-        }
+        Self { inner: Some(inner), timer: Some(sleep_until(deadline)) }
     }
 }
 
@@ -45,10 +39,7 @@ where
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
@@ -69,8 +60,6 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -35,18 +35,12 @@ enum State<F> {
 
 impl<F> ResponseFuture<F> {
     pub(super) fn refused(rejected: Rejected) -> Self {
-        Self {
-            state: State::Refused(Some(rejected)),
-        }
+        Self { state: State::Refused(Some(rejected)) }
     }
 
     pub(super) fn new(inner: F, deadline: Option<Instant>) -> Self {
         let state = match deadline {
-            Some(deadline) => State::Bounded {
-                inner,
-                deadline,
-                timer: sleep_until(deadline),
-            },
+            Some(deadline) => State::Bounded { inner, deadline, timer: sleep_until(deadline) },
             None => State::Unbounded(inner),
         };
         Self { state }
@@ -70,17 +64,11 @@ where
                 let response = ready!(inner.poll(cx)).map_err(Error::flatten)?;
                 Poll::Ready(Ok(response.map(ResponseBody::unbounded)))
             }
-            StateProject::Bounded {
-                inner,
-                deadline,
-                timer,
-            } => {
+            StateProject::Bounded { inner, deadline, timer } => {
                 // The inner future first: an answer that is there counts, and most calls never touch the timer wheel.
                 if let Poll::Ready(result) = inner.poll(cx) {
                     let response = result.map_err(Error::flatten)?;
-                    return Poll::Ready(Ok(
-                        response.map(|body| ResponseBody::bounded(body, *deadline))
-                    ));
+                    return Poll::Ready(Ok(response.map(|body| ResponseBody::bounded(body, *deadline))));
                 }
                 ready!(timer.poll(cx));
                 Poll::Ready(Err(Timeout::Deadline.into()))

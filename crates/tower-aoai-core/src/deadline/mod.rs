@@ -33,6 +33,4 @@ mod future;
 mod layer;
 mod service;
 
-pub use self::{
-    body::ResponseBody, future::ResponseFuture, layer::DeadlineLayer, service::Deadline,
-};
+pub use self::{body::ResponseBody, future::ResponseFuture, layer::DeadlineLayer, service::Deadline};

@@ -28,11 +28,7 @@ fn millis(millis: u64, source: HintSource) -> Option<(Duration, HintSource)> {
 #[test]
 fn headers_are_read_in_azures_order() {
     use HintSource::{RetryAfterMs, RetryAfterSeconds, XMsRetryAfterMs};
-    let all = [
-        ("retry-after", "9"),
-        ("x-ms-retry-after-ms", "250"),
-        ("retry-after-ms", "150"),
-    ];
+    let all = [("retry-after", "9"), ("x-ms-retry-after-ms", "250"), ("retry-after-ms", "150")];
     assert_eq!(read(&all), millis(150, RetryAfterMs));
     assert_eq!(read(&all[..2]), millis(250, XMsRetryAfterMs));
     assert_eq!(read(&all[..1]), millis(9_000, RetryAfterSeconds));
@@ -41,18 +37,7 @@ fn headers_are_read_in_azures_order() {
 
 #[test]
 fn what_cannot_be_a_wait_is_passed_over_and_not_clipped() {
-    for bad in [
-        "",
-        "soon",
-        "nan",
-        "inf",
-        "-inf",
-        "-1",
-        "-0.5",
-        "1e300",
-        "18446744073709551616",
-        "5 s",
-    ] {
+    for bad in ["", "soon", "nan", "inf", "-inf", "-1", "-0.5", "1e300", "18446744073709551616", "5 s"] {
         assert_eq!(read(&[("retry-after-ms", bad)]), None, "{bad:?}");
         assert_eq!(read(&[("retry-after", bad)]), None, "{bad:?}");
         assert_eq!(
@@ -68,14 +53,8 @@ fn fractions_and_huge_values_stay_what_they_are() {
     let micros = |micros| Some((Duration::from_micros(micros), HintSource::RetryAfterMs));
     assert_eq!(read(&[("retry-after-ms", "150.5")]), micros(150_500));
     assert_eq!(read(&[("retry-after-ms", " 43 ")]), micros(43_000));
-    assert_eq!(
-        read(&[("retry-after", "1.5")]),
-        millis(1_500, HintSource::RetryAfterSeconds)
-    );
-    assert_eq!(
-        read(&[("retry-after", "86400")]),
-        millis(86_400_000, HintSource::RetryAfterSeconds)
-    );
+    assert_eq!(read(&[("retry-after", "1.5")]), millis(1_500, HintSource::RetryAfterSeconds));
+    assert_eq!(read(&[("retry-after", "86400")]), millis(86_400_000, HintSource::RetryAfterSeconds));
     assert_eq!(
         read(&[("retry-after", &u32::MAX.to_string())]),
         Some((duration::LONGEST, HintSource::RetryAfterSeconds))
@@ -87,15 +66,9 @@ fn a_date_counts_from_the_responses_own_clock() {
     let at = "Sun, 06 Nov 1994 08:50:07 GMT";
     let date = HintSource::RetryAfterDate;
     assert_eq!(read(&[("retry-after", at)]), millis(30_000, date));
-    let skewed = [
-        ("retry-after", at),
-        ("date", "Sun, 06 Nov 1994 08:50:02 GMT"),
-    ];
+    let skewed = [("retry-after", at), ("date", "Sun, 06 Nov 1994 08:50:02 GMT")];
     assert_eq!(read(&skewed), millis(5_000, date));
-    let past = [
-        ("retry-after", at),
-        ("date", "Sun, 06 Nov 1994 09:00:00 GMT"),
-    ];
+    let past = [("retry-after", at), ("date", "Sun, 06 Nov 1994 09:00:00 GMT")];
     assert_eq!(read(&past), millis(0, date));
     let unreadable = [("retry-after", at), ("date", "yesterday")];
     assert_eq!(read(&unreadable), millis(30_000, date));
@@ -107,14 +80,8 @@ fn a_date_counts_from_the_responses_own_clock() {
 fn messages_say_it_in_words() {
     for (message, expected) in [
         ("Please retry after 45 seconds.", Some(45_000)),
-        (
-            "Please retry after 1 second. Please go here: https://aka.ms",
-            Some(1_000),
-        ),
-        (
-            "Rate limit is exceeded. Try again in 50 seconds.",
-            Some(50_000),
-        ),
+        ("Please retry after 1 second. Please go here: https://aka.ms", Some(1_000)),
+        ("Rate limit is exceeded. Try again in 50 seconds.", Some(50_000)),
         ("please RETRY AFTER 86400 SECONDS", Some(86_400_000)),
         ("Please retry after 250 milliseconds.", Some(250)),
         ("Please try again in 6ms. Visit", Some(6)),
@@ -127,10 +94,7 @@ fn messages_say_it_in_words() {
         ("retry after -5 seconds", None),
         ("retry after .", None),
         ("retry after 99999999999999999999 seconds", None),
-        (
-            "within the last 5 minutes, please wait a moment and try again.",
-            None,
-        ),
+        ("within the last 5 minutes, please wait a moment and try again.", None),
         ("", None),
     ] {
         let hint = Hint::from_message(message).map(|hint| hint.after);
@@ -144,26 +108,14 @@ fn a_wait_across_the_end_of_the_search_is_read_whole() {
         let message = format!("{}retry after 86400 seconds", " ".repeat(before));
         let hint = Hint::from_message(&message).map(|hint| hint.after);
         let found = before + "retry after".len() <= text::SEARCHED;
-        assert_eq!(
-            hint,
-            found.then_some(Duration::from_secs(86_400)),
-            "{before}"
-        );
+        assert_eq!(hint, found.then_some(Duration::from_secs(86_400)), "{before}");
     }
 }
 
 #[test]
 fn should_retry_is_true_or_false_or_unsaid() {
-    for (value, expected) in [
-        ("true", Some(true)),
-        ("False", Some(false)),
-        ("1", None),
-        ("", None),
-    ] {
-        assert_eq!(
-            should_retry(&headers(&[("x-should-retry", value)])),
-            expected
-        );
+    for (value, expected) in [("true", Some(true)), ("False", Some(false)), ("1", None), ("", None)] {
+        assert_eq!(should_retry(&headers(&[("x-should-retry", value)])), expected);
     }
     assert_eq!(should_retry(&HeaderMap::new()), None);
 }

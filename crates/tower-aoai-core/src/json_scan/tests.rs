@@ -34,8 +34,7 @@ fn finds_the_outermost_members_only() {
 
 #[test]
 fn a_failed_responses_object() {
-    let json =
-        br#"{"status":"failed","error":{"code":"rate_limit_exceeded"},"usage":null,"model":"m"}"#;
+    let json = br#"{"status":"failed","error":{"code":"rate_limit_exceeded"},"usage":null,"model":"m"}"#;
     let found = Found {
         model: Some("m".into()),
         status: Some("failed".into()),
@@ -54,10 +53,7 @@ fn an_error_of_null_is_none() {
 
 #[test]
 fn a_wanted_value_above_the_bound_is_not_taken_and_costs_nothing_else() {
-    let json = format!(
-        r#"{{"model":"{}","service_tier":"flex"}}"#,
-        "m".repeat(VALUE_LIMIT)
-    );
+    let json = format!(r#"{{"model":"{}","service_tier":"flex"}}"#, "m".repeat(VALUE_LIMIT));
     let (found, complete) = scan(&[json.as_bytes()]);
     assert_eq!(found.model, None);
     assert_eq!(found.service_tier.as_deref(), Some("flex"));
@@ -66,21 +62,8 @@ fn a_wanted_value_above_the_bound_is_not_taken_and_costs_nothing_else() {
 
 #[test]
 fn what_is_no_object_is_no_answer() {
-    for text in [
-        "",
-        "  ",
-        "[{\"model\":\"m\"}]",
-        "null",
-        "model",
-        "\"model\"",
-        "{\"model\" \"m\"}",
-        "{1:2}",
-    ] {
-        assert_eq!(
-            scan(&[text.as_bytes()]),
-            (Found::default(), false),
-            "{text}"
-        );
+    for text in ["", "  ", "[{\"model\":\"m\"}]", "null", "model", "\"model\"", "{\"model\" \"m\"}", "{1:2}"] {
+        assert_eq!(scan(&[text.as_bytes()]), (Found::default(), false), "{text}");
     }
 }
 

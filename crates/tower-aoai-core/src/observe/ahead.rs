@@ -42,19 +42,8 @@ where
     R: Body<Data = Bytes> + Unpin,
     R::Error: Into<BoxError>,
 {
-    pub(super) fn new(
-        response: Response<ObservedBody<R>>,
-        goal: Goal,
-        until: Instant,
-        bytes: usize,
-    ) -> Self {
-        Self {
-            response: Some(response),
-            goal,
-            until,
-            bytes,
-            left: bytes,
-        }
+    pub(super) fn new(response: Response<ObservedBody<R>>, goal: Goal, until: Instant, bytes: usize) -> Self {
+        Self { response: Some(response), goal, until, bytes, left: bytes }
     }
 
     /// Reads until the goal or a bound is reached. The timer is made when it first has to wait.

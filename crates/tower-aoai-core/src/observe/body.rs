@@ -52,14 +52,7 @@ pub(super) enum Step {
 
 impl<B> ObservedBody<B> {
     pub(super) fn new(inner: B, watch: Watch, witness: Option<Witness>) -> Self {
-        Self {
-            inner,
-            ahead: VecDeque::new(),
-            error: None,
-            over: false,
-            watch,
-            witness,
-        }
+        Self { inner, ahead: VecDeque::new(), error: None, over: false, watch, witness }
     }
 
     pub(super) fn witness(&mut self) -> Option<&mut Witness> {
@@ -73,9 +66,7 @@ impl<B> ObservedBody<B> {
 
     /// The data that was read ahead.
     pub(super) fn read(&self) -> impl Iterator<Item = &Bytes> {
-        self.ahead
-            .iter()
-            .filter_map(|passing| passing.frame.data_ref())
+        self.ahead.iter().filter_map(|passing| passing.frame.data_ref())
     }
 
     /// What the error answer means whose body begins like this.
@@ -121,15 +112,9 @@ where
             witness.note_early(last.news);
         }
         let data = self.ahead.iter().skip(before);
-        let came: usize = data
-            .filter_map(|passing| passing.frame.data_ref().map(Bytes::len))
-            .sum();
+        let came: usize = data.filter_map(|passing| passing.frame.data_ref().map(Bytes::len)).sum();
         let came = (came + self.watch.withheld()).saturating_sub(withheld);
-        Poll::Ready(if self.over {
-            Step::Over
-        } else {
-            Step::Came(came)
-        })
+        Poll::Ready(if self.over { Step::Over } else { Step::Came(came) })
     }
 
     /// Takes one step of the inner body. `None`: look at `ahead`, `error` and `over`.
@@ -186,10 +171,7 @@ where
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         loop {
             let passing = match this.ahead.pop_front() {
@@ -213,11 +195,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        let inner = if self.over {
-            SizeHint::with_exact(0)
-        } else {
-            self.inner.size_hint()
-        };
+        let inner = if self.over { SizeHint::with_exact(0) } else { self.inner.size_hint() };
         let ahead = self.read().map(|data| data.len() as u64).sum::<u64>();
         let withheld = self.watch.withheld() as u64;
         let mut hint = SizeHint::new();
@@ -225,11 +203,7 @@ where
         if let Some(upper) = inner.upper() {
             hint.set_upper(upper.saturating_add(ahead + withheld));
         }
-        hint.set_lower(if self.watch.strips() {
-            ahead
-        } else {
-            inner.lower().saturating_add(ahead + withheld)
-        });
+        hint.set_lower(if self.watch.strips() { ahead } else { inner.lower().saturating_add(ahead + withheld) });
         hint
     }
 }

@@ -42,10 +42,7 @@ pub struct ResponseFuture<F, R> {
 
 #[pin_project(project = StateProj)]
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a future is moved once, and boxing would cost every call an allocation"
-)]
+#[expect(clippy::large_enum_variant, reason = "a future is moved once, and boxing would cost every call an allocation")]
 enum State<F, R> {
     Calling(#[pin] F),
     Reading {
@@ -58,10 +55,7 @@ enum State<F, R> {
 
 impl<F, R> ResponseFuture<F, R> {
     pub(super) fn new(inner: F, witness: Option<Witness>) -> Self {
-        Self {
-            state: State::Calling(inner),
-            witness,
-        }
+        Self { state: State::Calling(inner), witness }
     }
 }
 
@@ -127,10 +121,7 @@ where
         }
     };
     let now = Instant::now();
-    let head = ResponseHead {
-        status: parts.status,
-        headers: &parts.headers,
-    };
+    let head = ResponseHead { status: parts.status, headers: &parts.headers };
     match witness.head(now, head) {
         HeadVerdict::Known(verdict) => {
             witness.end(verdict);
@@ -140,11 +131,7 @@ where
         HeadVerdict::ReadBody => {
             let settings = witness.settings();
             let time = settings.error_for;
-            let bytes = if time.is_zero() {
-                0
-            } else {
-                settings.error_bytes
-            };
+            let bytes = if time.is_zero() { 0 } else { settings.error_bytes };
             let body = ObservedBody::new(body, Watch::Off, Some(witness));
             let response = Response::from_parts(parts, body);
             Begun::Ahead(Ahead::new(response, Goal::ErrorBody, now + time, bytes))
@@ -178,11 +165,7 @@ where
     body.end_if_empty();
     let holds = body.is_preamble() && !time.is_zero() && bytes > 0;
     let response = Response::from_parts(parts, body);
-    if holds {
-        Begun::Ahead(Ahead::new(response, Goal::Content, now + time, bytes))
-    } else {
-        Begun::Over(Ok(response))
-    }
+    if holds { Begun::Ahead(Ahead::new(response, Goal::Content, now + time, bytes)) } else { Begun::Over(Ok(response)) }
 }
 
 /// What a body is watched for, by its type; what is compressed cannot be read.

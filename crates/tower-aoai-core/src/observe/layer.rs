@@ -53,9 +53,7 @@ impl ObserveLayer {
     /// Observes with Azure OpenAI's meanings ([`AzureClassifier`]), holding a stream's head for up to 2 seconds and
     /// 256 KiB, and reading up to 64 KiB of an error's body within 2 seconds.
     pub fn new() -> Self {
-        Self {
-            settings: Some(Arc::default()),
-        }
+        Self { settings: Some(Arc::default()) }
     }
 
     /// Observes nothing: requests and responses pass, attempts stay unwritten, only errors are flattened. What is set

@@ -83,7 +83,4 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
-pub use self::{
-    body::ObservedBody, future::ResponseFuture, layer::ObserveLayer, observer::Observer,
-    service::Observe,
-};
+pub use self::{body::ObservedBody, future::ResponseFuture, layer::ObserveLayer, observer::Observer, service::Observe};

@@ -54,11 +54,7 @@ impl News {
 }
 
 impl Witness {
-    pub(super) fn new(
-        attempt: Arc<Attempt>,
-        context: CallContext,
-        settings: Arc<Settings>,
-    ) -> Self {
+    pub(super) fn new(attempt: Arc<Attempt>, context: CallContext, settings: Arc<Settings>) -> Self {
         Self {
             attempt,
             context,
@@ -117,15 +113,8 @@ impl Witness {
         classify.error_body(self.context.call(), head, body)
     }
 
-    pub(super) fn judge_stream_error(
-        &self,
-        error: StreamError<'_>,
-        after_content: bool,
-    ) -> Verdict {
-        let head = ResponseHead {
-            status: self.status,
-            headers: &self.headers,
-        };
+    pub(super) fn judge_stream_error(&self, error: StreamError<'_>, after_content: bool) -> Verdict {
+        let head = ResponseHead { status: self.status, headers: &self.headers };
         let classify = &self.settings.classify;
         classify.stream_error(self.context.call(), head, error, after_content)
     }
@@ -147,10 +136,7 @@ impl Witness {
 
     /// Ends the attempt if it is known to have failed, though not why.
     pub(super) fn settle(&mut self) {
-        if let Some(verdict) = self
-            .if_dropped
-            .filter(|verdict| verdict.outcome != Outcome::Success)
-        {
+        if let Some(verdict) = self.if_dropped.filter(|verdict| verdict.outcome != Outcome::Success) {
             self.end(verdict);
         }
     }
@@ -200,9 +186,10 @@ impl Witness {
         let progress = self.attempt.progress();
         let usage = self.attempt.usage();
         let model = self.attempt.model();
-        let millis = progress.sent.zip(progress.ended).map(|(sent, ended)| {
-            u64::try_from(ended.saturating_duration_since(sent).as_millis()).unwrap_or(u64::MAX)
-        });
+        let millis = progress
+            .sent
+            .zip(progress.ended)
+            .map(|(sent, ended)| u64::try_from(ended.saturating_duration_since(sent).as_millis()).unwrap_or(u64::MAX));
         tracing::debug!(
             target: "tower_aoai::attempt",
             operation = ?call.operation,

@@ -40,12 +40,7 @@ const RESERVED: usize = 1024 * 1024;
 
 impl<B> Collect<B> {
     pub(super) fn new(body: B, limit: usize) -> Self {
-        Self {
-            body,
-            limit,
-            first: Bytes::new(),
-            all: BytesMut::new(),
-        }
+        Self { body, limit, first: Bytes::new(), all: BytesMut::new() }
     }
 }
 
@@ -79,11 +74,7 @@ where
                 this.all.put(data);
             }
         }
-        let body = if this.all.is_empty() {
-            std::mem::take(this.first)
-        } else {
-            std::mem::take(this.all).freeze()
-        };
+        let body = if this.all.is_empty() { std::mem::take(this.first) } else { std::mem::take(this.all).freeze() };
         Poll::Ready(Ok(body))
     }
 }

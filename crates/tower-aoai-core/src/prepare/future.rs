@@ -51,19 +51,8 @@ impl<S, B, F> ResponseFuture<S, B, F> {
         Self { state }
     }
 
-    pub(super) fn collecting(
-        inner: S,
-        head: Request<()>,
-        body: Collect<B>,
-        started: Instant,
-    ) -> Self {
-        let state = State::Collecting {
-            body,
-            head,
-            inner,
-            started,
-            waited: false,
-        };
+    pub(super) fn collecting(inner: S, head: Request<()>, body: Collect<B>, started: Instant) -> Self {
+        let state = State::Collecting { body, head, inner, started, waited: false };
         Self { state }
     }
 }
@@ -85,23 +74,14 @@ where
                     let reason = Reason::BodyTooLarge { limit: *limit };
                     return Poll::Ready(Err(Rejected::new(reason, NAME).into()));
                 }
-                StateProjection::Collecting {
-                    body,
-                    head,
-                    inner,
-                    started,
-                    waited,
-                } => {
+                StateProjection::Collecting { body, head, inner, started, waited } => {
                     let Poll::Ready(body) = body.poll(cx) else {
                         *waited = true;
                         return Poll::Pending;
                     };
                     let now = if *waited { Instant::now() } else { *started };
                     let (request, context) = prepared(mem::take(head), body?, *started, now);
-                    State::Answering {
-                        answer: inner.call(request),
-                        context,
-                    }
+                    State::Answering { answer: inner.call(request), context }
                 }
                 StateProjection::Answering { answer, context } => {
                     let response = ready!(answer.poll(cx)).map_err(Error::flatten)?;
@@ -113,12 +93,7 @@ where
     }
 }
 
-fn prepared(
-    head: Request<()>,
-    body: Bytes,
-    started: Instant,
-    now: Instant,
-) -> (Request<RequestBody>, CallContext) {
+fn prepared(head: Request<()>, body: Bytes, started: Instant, now: Instant) -> (Request<RequestBody>, CallContext) {
     let (mut head, ()) = head.into_parts();
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.remove(header::TRANSFER_ENCODING);
@@ -133,10 +108,7 @@ fn prepared(
 }
 
 fn answered<R>(mut response: Response<R>, context: &CallContext) -> Response<R> {
-    response.extensions_mut().get_or_insert_with(|| Served {
-        attempts: context.attempt_count(),
-        ..context.served()
-    });
+    response.extensions_mut().get_or_insert_with(|| Served { attempts: context.attempt_count(), ..context.served() });
     response
 }
 
@@ -147,8 +119,6 @@ impl<S, B, F> fmt::Debug for ResponseFuture<S, B, F> {
             State::Collecting { .. } => "collecting",
             State::Answering { .. } => "answering",
         };
-        f.debug_struct("ResponseFuture")
-            .field("state", &state)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }
 }

@@ -21,9 +21,7 @@ impl PrepareLayer {
     /// A layer that takes bodies of up to [`DEFAULT_BODY_LIMIT`] bytes.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            body_limit: DEFAULT_BODY_LIMIT,
-        }
+        Self { body_limit: DEFAULT_BODY_LIMIT }
     }
 
     /// Takes bodies of up to so many bytes; the limit itself is allowed.

@@ -65,8 +65,5 @@ where
 
 /// What `content-length` says, 0 if nothing that can be read.
 fn announced(headers: &HeaderMap) -> u64 {
-    headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.trim().parse().ok())
-        .unwrap_or(0)
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok()).unwrap_or(0)
 }

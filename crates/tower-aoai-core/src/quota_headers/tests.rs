@@ -50,10 +50,7 @@ fn a_captured_success() {
 
 #[test]
 fn traffic_of_2024_has_remaining_only() {
-    let quota = read(&[
-        ("x-ratelimit-remaining-requests", "79"),
-        ("x-ratelimit-remaining-tokens", "61353"),
-    ]);
+    let quota = read(&[("x-ratelimit-remaining-requests", "79"), ("x-ratelimit-remaining-tokens", "61353")]);
     assert_eq!(quota.tokens.remaining, Some(61_353));
     assert_eq!(quota.tokens.limit, None);
     assert_eq!(quota.tokens.time_until(100, MINUTE), None);
@@ -74,10 +71,7 @@ fn minus_one_is_no_figure() {
 
 #[test]
 fn a_debt_is_kept_and_worked_off() {
-    let quota = read(&[
-        ("x-ratelimit-limit-tokens", "333000"),
-        ("x-ratelimit-remaining-tokens", "-27689"),
-    ]);
+    let quota = read(&[("x-ratelimit-limit-tokens", "333000"), ("x-ratelimit-remaining-tokens", "-27689")]);
     assert_eq!(quota.tokens.remaining, Some(-27_689));
     // The captured retry-after was 4, rounded down.
     let wait = quota.tokens.time_until(0, MINUTE).unwrap();
@@ -86,11 +80,7 @@ fn a_debt_is_kept_and_worked_off() {
 
 #[test]
 fn a_cost_that_fits_waits_for_nothing_and_one_above_the_limit_longer_than_the_window() {
-    let window = QuotaWindow {
-        limit: Some(6_000),
-        remaining: Some(1_000),
-        ..QuotaWindow::default()
-    };
+    let window = QuotaWindow { limit: Some(6_000), remaining: Some(1_000), ..QuotaWindow::default() };
     assert_eq!(window.time_until(1_000, MINUTE), seconds(0));
     assert_eq!(window.time_until(1_100, MINUTE), seconds(1));
     assert_eq!(window.time_until(13_000, MINUTE), seconds(120));
@@ -131,11 +121,7 @@ fn utilization_is_a_percentage() {
 
 #[test]
 fn type_and_key() {
-    for (text, expected) in [
-        ("Tokens", Some(Scope::Tokens)),
-        ("requests", Some(Scope::Requests)),
-        ("Weather", None),
-    ] {
+    for (text, expected) in [("Tokens", Some(Scope::Tokens)), ("requests", Some(Scope::Requests)), ("Weather", None)] {
         assert_eq!(read(&[("x-ratelimit-type", text)]).exhausted, expected);
     }
     let mut headers = HeaderMap::new();

@@ -47,24 +47,13 @@ struct Message<'a> {
 /// The error in OpenAI's shape, with the wait in both of the headers that SDKs read.
 pub(super) fn response<B>(error: &Error, now: Instant) -> Response<ResponseBody<B>> {
     let status = error.status();
-    let envelope = Envelope {
-        error: Message {
-            message: error.to_string(),
-            kind: kind(status),
-            param: None,
-            code: code(error),
-        },
-    };
+    let envelope =
+        Envelope { error: Message { message: error.to_string(), kind: kind(status), param: None, code: code(error) } };
     let body = serde_json::to_vec(&envelope).unwrap_or_default();
-    let mut response = Response::new(ResponseBody {
-        kind: Kind::Local(Full::new(Bytes::from(body))),
-    });
+    let mut response = Response::new(ResponseBody { kind: Kind::Local(Full::new(Bytes::from(body))) });
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(rejected) = error.rejected() {
         match rejected.opens_at() {
             Some(at) => hint(headers, at.saturating_duration_since(now)),
@@ -79,16 +68,10 @@ pub(super) fn response<B>(error: &Error, now: Instant) -> Response<ResponseBody<
 
 /// Rounded up: an SDK that obeys must not come back early. Never 0, which SDKs take for "no hint" or "at once".
 fn hint(headers: &mut HeaderMap, wait: std::time::Duration) {
-    let millis = wait
-        .as_nanos()
-        .div_ceil(1_000_000)
-        .clamp(1, u128::from(u64::MAX));
+    let millis = wait.as_nanos().div_ceil(1_000_000).clamp(1, u128::from(u64::MAX));
     let millis = u64::try_from(millis).unwrap_or(u64::MAX);
     headers.insert("retry-after-ms", HeaderValue::from(millis));
-    headers.insert(
-        header::RETRY_AFTER,
-        HeaderValue::from(millis.div_ceil(1000)),
-    );
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
 }
 
 const fn is_worth_retrying(reason: Reason) -> bool {
@@ -121,9 +104,7 @@ fn code(error: &Error) -> &'static str {
 
 impl<B> ResponseBody<B> {
     pub(super) fn inner(body: B) -> Self {
-        Self {
-            kind: Kind::Inner(body),
-        }
+        Self { kind: Kind::Inner(body) }
     }
 }
 
@@ -135,10 +116,7 @@ where
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.project().kind.project() {
             KindProject::Inner(body) => body.poll_frame(cx).map_err(Error::flatten),
             KindProject::Local(body) => body.poll_frame(cx).map_err(|never| match never {}),

@@ -71,10 +71,7 @@ impl<S> Layer<S> for RejectedResponseLayer {
     type Service = RejectedResponse<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RejectedResponse {
-            inner,
-            every_error: self.every_error,
-        }
+        RejectedResponse { inner, every_error: self.every_error }
     }
 }
 

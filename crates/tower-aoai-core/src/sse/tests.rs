@@ -41,11 +41,7 @@ fn unnamed(data: &str) -> Owned {
 }
 
 fn named(name: &str, data: &str) -> Owned {
-    (
-        Some(name.as_bytes().to_vec()),
-        data.as_bytes().to_vec(),
-        true,
-    )
+    (Some(name.as_bytes().to_vec()), data.as_bytes().to_vec(), true)
 }
 
 #[test]
@@ -82,19 +78,14 @@ fn a_name_without_data_is_no_event_and_does_not_stick() {
 
 #[test]
 fn an_event_cut_off_by_the_end_is_still_told() {
-    assert_eq!(
-        scan(&[b"data: a\n\nda", b"ta: [DONE]\n"]),
-        [unnamed("a"), unnamed("[DONE]")]
-    );
+    assert_eq!(scan(&[b"data: a\n\nda", b"ta: [DONE]\n"]), [unnamed("a"), unnamed("[DONE]")]);
 }
 
 #[test]
 fn an_event_inside_a_frame_is_lent_from_it() {
     let frame = b"event: x\ndata: abc\n\n";
     let mut scanner = SseScanner::new(EVENT_LIMIT);
-    let Some(Block::Event(event)) = scanner.next(frame, &mut 0) else {
-        unreachable!("the event is complete")
-    };
+    let Some(Block::Event(event)) = scanner.next(frame, &mut 0) else { unreachable!("the event is complete") };
     assert!(frame.as_ptr_range().contains(&event.data.as_ptr()));
 }
 
@@ -103,10 +94,7 @@ fn the_lf_of_a_cr_lf_may_come_in_the_next_frame() {
     let mut scanner = SseScanner::new(EVENT_LIMIT);
     let mut at = 0;
     let first = scanner.next(b"data: a\r\n\r", &mut at);
-    assert!(
-        matches!(first, Some(Block::Event(_))),
-        "it is not waited for"
-    );
+    assert!(matches!(first, Some(Block::Event(_))), "it is not waited for");
     let mut at = 0;
     assert_eq!(scanner.next(b"\ndata: b\n\n", &mut at), Some(Block::Tail));
     assert_eq!(at, 1);
@@ -154,9 +142,7 @@ fn split<'a>(stream: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     cuts.extend([0, stream.len()]);
     cuts.sort_unstable();
-    cuts.windows(2)
-        .map(|pair| &stream[pair[0]..pair[1]])
-        .collect()
+    cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
 }
 
 proptest! {

@@ -45,11 +45,7 @@ pub(super) fn without_parsing(event: &Event<'_>) -> Option<Meaning<'static>> {
         return None;
     }
     let content = needles.delta.find(data).is_some() || needles.text.find(data).is_some();
-    Some(if content {
-        Meaning::Content
-    } else {
-        Meaning::Preamble
-    })
+    Some(if content { Meaning::Content } else { Meaning::Preamble })
 }
 
 /// The meaning of an event of which only the beginning is known.

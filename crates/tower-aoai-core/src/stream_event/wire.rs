@@ -82,9 +82,9 @@ impl Choice<'_> {
 
     pub(super) fn has_content(&self) -> bool {
         self.text.is_some_and(|raw| is_truthy(raw.get()))
-            || self.delta.is_some_and(|raw| {
-                serde_json::from_str(raw.get()).is_ok_and(|DeltaHasContent(content)| content)
-            })
+            || self
+                .delta
+                .is_some_and(|raw| serde_json::from_str(raw.get()).is_ok_and(|DeltaHasContent(content)| content))
     }
 }
 

@@ -30,11 +30,7 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     pub(crate) fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self {
-            steps: steps.into_iter().collect(),
-            at_least: 0,
-            alive: Arc::new(()),
-        }
+        Self { steps: steps.into_iter().collect(), at_least: 0, alive: Arc::new(()) }
     }
 
     pub(crate) fn at_least(mut self, bytes: u64) -> Self {
@@ -47,10 +43,7 @@ impl Body for Chunks {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = match self.steps.pop_front() {
             None => return Poll::Ready(None),
             Some(Step::Wait) => {

@@ -49,28 +49,20 @@ fn string() -> impl Strategy<Value = String> {
 
 /// A known key, of which one character may be escaped, or any other key.
 fn key() -> impl Strategy<Value = String> {
-    let known = (
-        select(KEYS.to_vec()),
-        any::<proptest::sample::Index>(),
-        0..4,
-    )
-        .prop_map(|(key, index, escaped)| {
-            let (before, rest) = key.split_at(index.index(key.len()));
-            match rest.as_bytes().first() {
-                Some(byte) if escaped == 0 => format!("\"{before}\\u{byte:04x}{}\"", &rest[1..]),
-                _ => format!("\"{key}\""),
-            }
-        });
+    let known = (select(KEYS.to_vec()), any::<proptest::sample::Index>(), 0..4).prop_map(|(key, index, escaped)| {
+        let (before, rest) = key.split_at(index.index(key.len()));
+        match rest.as_bytes().first() {
+            Some(byte) if escaped == 0 => format!("\"{before}\\u{byte:04x}{}\"", &rest[1..]),
+            _ => format!("\"{key}\""),
+        }
+    });
     prop_oneof![4 => known, 1 => string()]
 }
 
 fn leaf() -> impl Strategy<Value = String> {
     prop_oneof![
         string(),
-        select(vec![
-            "null", "true", "true", "false", "0", "-1", "1.5", "1e3", "-0", "3.0"
-        ])
-        .prop_map(String::from),
+        select(vec!["null", "true", "true", "false", "0", "-1", "1.5", "1e3", "-0", "3.0"]).prop_map(String::from),
         (0..5000_u64).prop_map(|number| number.to_string()),
         any::<u64>().prop_map(|number| number.to_string()),
         Just("99999999999999999999999".to_owned()),
@@ -80,10 +72,7 @@ fn leaf() -> impl Strategy<Value = String> {
 fn value() -> impl Strategy<Value = String> {
     leaf().prop_recursive(4, 24, 4, |inner| {
         let list = vec((blank(), inner.clone(), blank()), 0..4).prop_map(|items| {
-            let items: Vec<_> = items
-                .into_iter()
-                .map(|(a, item, b)| format!("{a}{item}{b}"))
-                .collect();
+            let items: Vec<_> = items.into_iter().map(|(a, item, b)| format!("{a}{item}{b}")).collect();
             format!("[{}]", items.join(","))
         });
         prop_oneof![list, object_of(inner)]
@@ -94,11 +83,7 @@ fn object_of(value: impl Strategy<Value = String>) -> impl Strategy<Value = Stri
     let member = (blank(), key(), blank(), blank(), value, blank())
         .prop_map(|(a, key, b, c, value, d)| format!("{a}{key}{b}:{c}{value}{d}"));
     (vec(member, 0..8), blank()).prop_map(|(members, blank)| {
-        if members.is_empty() {
-            format!("{{{blank}}}")
-        } else {
-            format!("{{{}}}", members.join(","))
-        }
+        if members.is_empty() { format!("{{{blank}}}") } else { format!("{{{}}}", members.join(",")) }
     })
 }
 

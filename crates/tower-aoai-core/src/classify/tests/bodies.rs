@@ -19,8 +19,7 @@ pub(super) const BLOCKED: &str = r#"{"error":{"code":"AccessDenied","message":"Y
 pub(super) const NO_DEPLOYMENT: &str = r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again."}}"#;
 pub(super) const NO_DEPLOYMENT_V1: &str = r#"{"error":{"code":"DeploymentNotFound","type":"invalid_request_error","param":null,"message":"The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, please wait a moment and try again."}}"#;
 pub(super) const NO_ROUTE: &str = r#"{"error":{"code":"404","message":"Resource not found"}}"#;
-pub(super) const TIMED_OUT: &str =
-    r#"{"error":{"code":"Timeout","message":"The operation was timeout."}}"#;
+pub(super) const TIMED_OUT: &str = r#"{"error":{"code":"Timeout","message":"The operation was timeout."}}"#;
 pub(super) const SERVER_ERROR: &str = r#"{"error":{"message":"The server had an error while processing your request. Sorry about that! You can retry your request, or contact us through an Azure support request at: https://go.microsoft.com/fwlink/?linkid=2213926 if the error persists. (Please include the request ID 0 in your message.)","type":"server_error","param":null,"code":null}}"#;
 pub(super) const NO_CREDIT: &str = r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#;
 
@@ -32,7 +31,8 @@ pub(super) const TOO_LARGE: &str = r#"{"error":{"code":"429","message":"Requests
 pub(super) const NO_CAPACITY: &str = r#"{"error":{"message":"The system is currently experiencing high demand and cannot process your request. Your request exceeds the maximum usage size allowed during peak load. For improved capacity reliability, consider switching to Provisioned Throughput.","type":"too_many_requests","param":null,"code":"no_capacity"}}"#;
 pub(super) const NO_CAPACITY_OLD: &str = r#"{"error":{"code":"NoCapacity","message":"The system is currently experiencing high demand and cannot process your request. Please retry after 20 seconds."}}"#;
 pub(super) const V1_TOKENS: &str = r#"{"error":{"type":"too_many_requests","code":"rate_limit_exceeded","message":"Your requests to gpt-5.6-sol for gpt-5.6-sol in swedencentral have exceeded token rate limit.","param":null}}"#;
-pub(super) const V1_UNSAID: &str = r#"{"error":{"type":"too_many_requests","code":"too_many_requests","message":"Too Many Requests","param":null}}"#;
+pub(super) const V1_UNSAID: &str =
+    r#"{"error":{"type":"too_many_requests","code":"too_many_requests","message":"Too Many Requests","param":null}}"#;
 pub(super) const GATEWAY: &str =
     r#"{"error":{"code":"429","message":"Rate limit is exceeded. Try again in 50 seconds."}}"#;
 pub(super) const GATEWAY_BARE: &str =

@@ -12,13 +12,7 @@ fn failure(error: impl Into<Error>) -> (Outcome, Outcome) {
 #[test]
 fn the_endpoints_failures() {
     let lost = (Outcome::Transient { hint: None }, Outcome::Broken);
-    for timeout in [
-        Timeout::Connect,
-        Timeout::FirstByte,
-        Timeout::FirstToken,
-        Timeout::Idle,
-        Timeout::Total,
-    ] {
+    for timeout in [Timeout::Connect, Timeout::FirstByte, Timeout::FirstToken, Timeout::Idle, Timeout::Total] {
         assert_eq!(failure(timeout), lost, "{timeout:?}");
     }
     assert_eq!(failure(Error::Transport("reset".into())), lost);

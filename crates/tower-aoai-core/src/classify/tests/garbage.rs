@@ -103,21 +103,13 @@ proptest! {
 fn a_cut_429_keeps_what_stood_before_the_cut() {
     let body = bodies::TOKENS_CLASSIC;
     let cut = body.find("seconds").unwrap() + "seconds. Pl".len();
-    assert_eq!(
-        judge(429, &[], &body[..cut]),
-        throttled(Scope::Tokens, hint(8_000, HintSource::Message))
-    );
+    assert_eq!(judge(429, &[], &body[..cut]), throttled(Scope::Tokens, hint(8_000, HintSource::Message)));
     // Half a number would be a much shorter wait.
     let body = bodies::TOO_LARGE;
     let at = body.find("86400").unwrap();
     for cut in at..body.find("seconds").unwrap() + "seconds".len() {
         let outcome = judge(429, &[], &body[..cut]);
-        assert_eq!(
-            outcome,
-            throttled(Scope::Tokens, None),
-            "{}",
-            &body[at..cut]
-        );
+        assert_eq!(outcome, throttled(Scope::Tokens, None), "{}", &body[at..cut]);
     }
 }
 

@@ -28,36 +28,21 @@ fn headers(pairs: Pairs<'_>) -> HeaderMap {
 }
 
 fn call(operation: Operation) -> Call {
-    Call {
-        operation,
-        style: ApiStyle::Classic,
-        ..Call::default()
-    }
+    Call { operation, style: ApiStyle::Classic, ..Call::default() }
 }
 
 /// A chat whose estimate is so many tokens.
 fn costing(tokens: u64) -> Call {
-    Call {
-        max_output_tokens: Some(tokens),
-        choices: 1,
-        ..call(Operation::Chat)
-    }
+    Call { max_output_tokens: Some(tokens), choices: 1, ..call(Operation::Chat) }
 }
 
 /// The verdict on a whole answer, by the two phases.
 fn verdict(call: &Call, status: u16, pairs: Pairs<'_>, body: &[u8]) -> Verdict {
     let headers = headers(pairs);
-    let head = ResponseHead {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers: &headers,
-    };
+    let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), headers: &headers };
     match AZURE.head(call, head) {
         HeadVerdict::Known(verdict) => {
-            assert_eq!(
-                AZURE.error_body(call, head, body),
-                verdict,
-                "two phases, two verdicts"
-            );
+            assert_eq!(AZURE.error_body(call, head, body), verdict, "two phases, two verdicts");
             verdict
         }
         HeadVerdict::ReadBody => AZURE.error_body(call, head, body),
@@ -70,10 +55,7 @@ fn judge(status: u16, pairs: Pairs<'_>, body: &str) -> Outcome {
 }
 
 fn hint(millis: u64, source: HintSource) -> Option<Hint> {
-    Some(Hint {
-        after: Duration::from_millis(millis),
-        source,
-    })
+    Some(Hint { after: Duration::from_millis(millis), source })
 }
 
 fn throttled(scope: Scope, hint: Option<Hint>) -> Outcome {

@@ -23,10 +23,7 @@ fn every_429_azure_is_known_to_answer() {
         ("", throttled(Unknown, None)),
         ("Too many requests", throttled(Unknown, None)),
         ("<html>429</html>", throttled(Unknown, None)),
-        (
-            r#"{"error":{"code":"resource_unavailable","message":"Resource unavailable"}}"#,
-            throttled(Capacity, None),
-        ),
+        (r#"{"error":{"code":"resource_unavailable","message":"Resource unavailable"}}"#, throttled(Capacity, None)),
         (
             r#"{"error":{"code":429,"message":"The service is temporarily unable to process your request."}}"#,
             throttled(Capacity, None),
@@ -50,10 +47,7 @@ fn a_rate_limit_under_another_status_is_a_rate_limit() {
         assert_eq!(judge(status, &[], text), unknown, "{status}");
         assert_eq!(judge(status, &[], TOO_LARGE), Outcome::TooLarge, "{status}");
     }
-    assert_eq!(
-        judge(503, &[], NO_CAPACITY),
-        throttled(Scope::Capacity, None)
-    );
+    assert_eq!(judge(503, &[], NO_CAPACITY), throttled(Scope::Capacity, None));
 }
 
 #[test]
@@ -65,42 +59,24 @@ fn a_wait_of_a_day_is_never_wherever_it_is_said() {
     ] {
         assert_eq!(judge(429, pairs, ""), Outcome::TooLarge, "{pairs:?}");
     }
-    assert_eq!(
-        judge(429, &[("retry-after", "60")], TOO_LARGE),
-        Outcome::TooLarge
-    );
+    assert_eq!(judge(429, &[("retry-after", "60")], TOO_LARGE), Outcome::TooLarge);
     assert_eq!(
         judge(429, &[("retry-after", "86399")], ""),
-        throttled(
-            Scope::Unknown,
-            hint(86_399_000, HintSource::RetryAfterSeconds)
-        )
+        throttled(Scope::Unknown, hint(86_399_000, HintSource::RetryAfterSeconds))
     );
 }
 
 #[test]
 fn the_headers_hint_comes_before_the_messages() {
     let pairs = [("retry-after", "9"), ("retry-after-ms", "8432")];
-    assert_eq!(
-        judge(429, &pairs, TOKENS_CLASSIC),
-        throttled(Scope::Tokens, hint(8_432, HintSource::RetryAfterMs))
-    );
+    assert_eq!(judge(429, &pairs, TOKENS_CLASSIC), throttled(Scope::Tokens, hint(8_432, HintSource::RetryAfterMs)));
 }
 
 #[test]
 fn what_ran_out_is_read_from_the_headers() {
-    let spent_tokens = [
-        ("x-ratelimit-remaining-tokens", "-27689"),
-        ("x-ratelimit-remaining-requests", "4"),
-    ];
-    let spent_requests = [
-        ("x-ratelimit-remaining-tokens", "1000"),
-        ("x-ratelimit-remaining-requests", "0"),
-    ];
-    let neither = [
-        ("x-ratelimit-remaining-tokens", "1000"),
-        ("x-ratelimit-remaining-requests", "4"),
-    ];
+    let spent_tokens = [("x-ratelimit-remaining-tokens", "-27689"), ("x-ratelimit-remaining-requests", "4")];
+    let spent_requests = [("x-ratelimit-remaining-tokens", "1000"), ("x-ratelimit-remaining-requests", "0")];
+    let neither = [("x-ratelimit-remaining-tokens", "1000"), ("x-ratelimit-remaining-requests", "4")];
     for (pairs, body, expected) in [
         (&[("x-ratelimit-type", "Tokens")][..], "", Scope::Tokens),
         (&[("x-ratelimit-type", "Requests")], "", Scope::Requests),
@@ -110,46 +86,25 @@ fn what_ran_out_is_read_from_the_headers() {
         (&neither, "", Scope::Unknown),
         (&spent_tokens, NO_CAPACITY, Scope::Capacity),
     ] {
-        assert_eq!(
-            judge(429, pairs, body),
-            throttled(expected, None),
-            "{pairs:?} {body}"
-        );
+        assert_eq!(judge(429, pairs, body), throttled(expected, None), "{pairs:?} {body}");
     }
 }
 
 #[test]
 fn a_provisioned_deployment_is_known_by_its_headers() {
     let wait = hint(43, HintSource::RetryAfterMs);
-    let told = [
-        ("azure-openai-deployment-utilization", "101.2%"),
-        ("retry-after-ms", "43"),
-    ];
+    let told = [("azure-openai-deployment-utilization", "101.2%"), ("retry-after-ms", "43")];
     assert_eq!(judge(429, &told, ""), throttled(Scope::Provisioned, wait));
 
-    let inferred = [
-        ("retry-after", "1"),
-        ("retry-after-ms", "43"),
-        ("x-ms-deployment-name", "gpt-4o-ptu"),
-    ];
-    assert_eq!(
-        judge(429, &inferred, ""),
-        throttled(Scope::Provisioned, wait)
-    );
-    assert_eq!(
-        judge(429, &inferred, TOKENS_CLASSIC),
-        throttled(Scope::Tokens, wait),
-        "the words know better"
-    );
+    let inferred = [("retry-after", "1"), ("retry-after-ms", "43"), ("x-ms-deployment-name", "gpt-4o-ptu")];
+    assert_eq!(judge(429, &inferred, ""), throttled(Scope::Provisioned, wait));
+    assert_eq!(judge(429, &inferred, TOKENS_CLASSIC), throttled(Scope::Tokens, wait), "the words know better");
     let mut standard = inferred.to_vec();
     standard.push(("x-ratelimit-limit-tokens", "-1"));
     assert_eq!(judge(429, &standard, ""), throttled(Scope::Unknown, wait));
 
     let headers = headers(&inferred);
-    let head = ResponseHead {
-        status: StatusCode::TOO_MANY_REQUESTS,
-        headers: &headers,
-    };
+    let head = ResponseHead { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers };
     let careful = AzureClassifier::new().infer_provisioned(false);
     let verdict = careful.error_body(&Call::default(), head, b"");
     assert_eq!(verdict.outcome, throttled(Scope::Unknown, wait));

@@ -22,10 +22,7 @@ async fn t1_the_inner_service_is_called_in_call_and_sent_when_polled() {
     assert!(!attempt.is_sent(), "not before the transport is polled");
     let context = CallContext::of(&mut seen);
     assert_eq!(context.attempt_count(), 0);
-    assert!(
-        Arc::ptr_eq(&context.attempt(), &attempt),
-        "the attempt travels on"
-    );
+    assert!(Arc::ptr_eq(&context.attempt(), &attempt), "the attempt travels on");
     tokio::time::advance(SECOND).await;
     let now = Instant::now();
     assert!(future.poll().is_pending());
@@ -46,10 +43,7 @@ async fn t2_pending_registers_the_waker_and_readiness_is_the_inner_services() {
     assert!(service.is_woken());
     assert!(service.poll_ready().is_ready());
     handle.send_error("closed");
-    assert!(matches!(
-        service.poll_ready(),
-        Poll::Ready(Err(Error::Transport(_)))
-    ));
+    assert!(matches!(service.poll_ready(), Poll::Ready(Err(Error::Transport(_)))));
 }
 
 /// Ready at once; its clone is not, and must not be called before it is.
@@ -143,21 +137,14 @@ async fn each_send_of_one_request_is_an_attempt_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn off_it_passes_everything_and_writes_nothing() {
     let parts = [data(CREATED), data(THROTTLED), Part::Trailers];
-    let (answer, attempt) =
-        send_as(&ObserveLayer::off(), Operation::Chat, true, stream(parts)).await;
+    let (answer, attempt) = send_as(&ObserveLayer::off(), Operation::Chat, true, stream(parts)).await;
     let body = answer.unwrap().into_body();
     let length = (CREATED.len() + THROTTLED.len()) as u64;
     assert_eq!(body.size_hint().exact(), Some(length));
     assert_eq!(read(body).await, (CREATED.to_owned() + THROTTLED, false));
     assert_eq!(attempt.progress(), crate::Progress::default());
     let (answer, _) = send(&ObserveLayer::off(), stream([Part::Fail])).await;
-    let error = answer
-        .unwrap()
-        .into_body()
-        .frame()
-        .await
-        .unwrap()
-        .unwrap_err();
+    let error = answer.unwrap().into_body().frame().await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Transport(_)));
 }
 

@@ -4,14 +4,8 @@ use super::{reported::Recorder, *};
 
 /// A call whose transport and body wait between any two steps, and its reading to the end.
 async fn whole_call(layer: ObserveLayer, request: Request<()>, parts: Vec<Part>, status: u16) {
-    let parts = parts
-        .into_iter()
-        .flat_map(|part| [Part::Wait(SECOND / 4), part]);
-    let content_type = if status == 200 {
-        "text/event-stream"
-    } else {
-        "application/json"
-    };
+    let parts = parts.into_iter().flat_map(|part| [Part::Wait(SECOND / 4), part]);
+    let content_type = if status == 200 { "text/event-stream" } else { "application/json" };
     let mut response = Some(response(status, content_type, Script::new(parts)));
     let service = service_fn(move |_: Request<()>| {
         let response = response.take().ok_or("called twice");
@@ -38,10 +32,7 @@ async fn dropped_after(polls: usize, parts: Vec<Part>, status: u16) -> (bool, Ar
     }
     drop(task);
     let told = recorder.0.lock();
-    assert_eq!(
-        told.iter().filter(|step| **step == "sent").count(),
-        usize::from(polls > 0)
-    );
+    assert_eq!(told.iter().filter(|step| **step == "sent").count(), usize::from(polls > 0));
     let last = outcome(&attempt).map(|outcome| outcome.name());
     assert_eq!(told.last().copied(), last, "the end is told last");
     (ready, attempt)
@@ -49,15 +40,7 @@ async fn dropped_after(polls: usize, parts: Vec<Part>, status: u16) -> (bool, Ar
 
 #[tokio::test(start_paused = true)]
 async fn t5_l4_dropped_at_any_await_point_it_is_cancelled_or_nothing() {
-    let parts = || {
-        vec![
-            data(role()),
-            data(content("a")),
-            data(content("b")),
-            data(finish()),
-            data(DONE),
-        ]
-    };
+    let parts = || vec![data(role()), data(content("a")), data(content("b")), data(finish()), data(DONE)];
     let mut outcomes = Vec::new();
     for polls in 0..9 {
         let (ready, attempt) = dropped_after(polls, parts(), 200).await;
@@ -68,9 +51,7 @@ async fn t5_l4_dropped_at_any_await_point_it_is_cancelled_or_nothing() {
     let cancelled = Some("cancelled");
     let success = Some("success");
     // Not polled; waits for the head, the role, both contents, the finish; finished; done.
-    let expected = [
-        None, cancelled, cancelled, cancelled, cancelled, cancelled, success, success, success,
-    ];
+    let expected = [None, cancelled, cancelled, cancelled, cancelled, cancelled, success, success, success];
     assert_eq!(outcomes, expected);
 }
 
@@ -82,10 +63,7 @@ async fn t5_l4_an_error_that_is_read_is_cancelled_until_it_is_judged() {
         outcomes.push(outcome(&attempt).map(|outcome| outcome.name()));
     }
     let cancelled = Some("cancelled");
-    assert_eq!(
-        outcomes,
-        [None, cancelled, cancelled, cancelled, Some("throttled")]
-    );
+    assert_eq!(outcomes, [None, cancelled, cancelled, cancelled, Some("throttled")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,18 +85,11 @@ async fn a_body_dropped_behind_done_is_a_success_and_before_it_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn what_came_before_a_drop_is_counted() {
-    let parts = [
-        data(content("a") + &content("b")),
-        data(content("c")),
-        Part::Hang,
-    ];
+    let parts = [data(content("a") + &content("b")), data(content("c")), Part::Hang];
     let (answer, attempt) = send(&layer(), stream(parts)).await;
     let mut body = answer.unwrap().into_body();
     body.frame().await;
     drop(body);
     let progress = attempt.progress();
-    assert_eq!(
-        (progress.content_events, outcome(&attempt)),
-        (2, Some(Outcome::Cancelled))
-    );
+    assert_eq!((progress.content_events, outcome(&attempt)), (2, Some(Outcome::Cancelled)));
 }

@@ -5,12 +5,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn content_releases_the_head_and_is_marked_when_its_frame_is_handed_on() {
     let start = Instant::now();
-    let parts = [
-        data(role()),
-        Part::Wait(SECOND),
-        data(content("Hi")),
-        Part::Hang,
-    ];
+    let parts = [data(role()), Part::Wait(SECOND), data(content("Hi")), Part::Hang];
     let (answer, attempt) = send(&layer(), stream(parts)).await;
     assert_eq!(start + SECOND, Instant::now());
     let mut body = answer.unwrap().into_body();
@@ -29,12 +24,7 @@ async fn content_releases_the_head_and_is_marked_when_its_frame_is_handed_on() {
 #[tokio::test(start_paused = true)]
 async fn time_releases_the_head() {
     let start = Instant::now();
-    let parts = [
-        data(role()),
-        Part::Wait(5 * SECOND),
-        data(content("Hi")),
-        data(DONE),
-    ];
+    let parts = [data(role()), Part::Wait(5 * SECOND), data(content("Hi")), data(DONE)];
     let (answer, attempt) = send(&layer(), stream(parts)).await;
     assert_eq!(start + 2 * SECOND, Instant::now());
     assert_eq!(attempt.verdict(), None);
@@ -73,11 +63,7 @@ async fn holding_can_be_switched_off() {
         assert_eq!(attempt.verdict(), None);
         let (text, _) = read(answer.unwrap().into_body()).await;
         assert_eq!(text, THROTTLED);
-        assert_eq!(
-            outcome(&attempt),
-            Some(throttled(7)),
-            "the head's hint is still known"
-        );
+        assert_eq!(outcome(&attempt), Some(throttled(7)), "the head's hint is still known");
     }
 }
 
@@ -91,14 +77,10 @@ async fn a_200_that_is_a_429_is_known_with_the_response_in_either_order() {
             whole.bytes().map(|byte| data(char::from(byte))).collect(),
         ];
         for way in ways {
-            let (answer, attempt) =
-                send_as(&layer(), Operation::Responses, false, stream(way)).await;
+            let (answer, attempt) = send_as(&layer(), Operation::Responses, false, stream(way)).await;
             assert_eq!(outcome(&attempt), Some(throttled(7)));
             assert_eq!(attempt.progress().first_content, None);
-            assert_eq!(
-                read(answer.unwrap().into_body()).await,
-                (whole.clone(), false)
-            );
+            assert_eq!(read(answer.unwrap().into_body()).await, (whole.clone(), false));
             assert_eq!(outcome(&attempt), Some(throttled(7)));
             assert_eq!(attempt.model().as_deref(), Some("gpt-5"));
         }
@@ -149,8 +131,7 @@ async fn a_held_answer_that_nobody_reads_is_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn an_item_that_begins_releases_the_head_but_is_no_content() {
-    let added =
-        "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\"}\n\n";
+    let added = "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\"}\n\n";
     let parts = [data(CREATED), data(added), Part::Hang];
     let start = Instant::now();
     let (answer, attempt) = send_as(&layer(), Operation::Responses, false, stream(parts)).await;

@@ -46,19 +46,13 @@ async fn a_body_that_fails_is_transient_before_its_first_byte_and_broken_after()
 
 #[tokio::test(start_paused = true)]
 async fn a_responses_object_may_say_that_it_failed() {
-    let text =
-        r#"{"status":"failed","error":{"code":"rate_limit_exceeded","message":"m"},"usage":null}"#;
-    let (answer, attempt) =
-        send_as(&layer(), Operation::Responses, false, json([data(text)])).await;
+    let text = r#"{"status":"failed","error":{"code":"rate_limit_exceeded","message":"m"},"usage":null}"#;
+    let (answer, attempt) = send_as(&layer(), Operation::Responses, false, json([data(text)])).await;
     read(answer.unwrap().into_body()).await;
     assert_eq!(outcome(&attempt), Some(throttled(7)));
     let (answer, attempt) = send_as(&layer(), Operation::Other, false, json([data(text)])).await;
     read(answer.unwrap().into_body()).await;
-    assert_eq!(
-        outcome(&attempt),
-        Some(Outcome::Success),
-        "that of a batch is another matter"
-    );
+    assert_eq!(outcome(&attempt), Some(Outcome::Success), "that of a batch is another matter");
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,11 +66,7 @@ async fn other_bodies_are_a_success_at_their_end() {
 /// Who asks whether a body is over need not poll it to the end.
 #[tokio::test(start_paused = true)]
 async fn the_last_frame_ends_the_attempt_where_the_body_says_that_it_is_the_last() {
-    for (content_type, text) in [
-        ("application/json", CHAT),
-        ("audio/mpeg", "abc"),
-        ("text/event-stream", DONE),
-    ] {
+    for (content_type, text) in [("application/json", CHAT), ("audio/mpeg", "abc"), ("text/event-stream", DONE)] {
         for text in [text, ""] {
             let (request, attempt) = request(Call::default(), false);
             let service = service_fn(move |_: Request<()>| async move {
@@ -92,11 +82,7 @@ async fn the_last_frame_ends_the_attempt_where_the_body_says_that_it_is_the_last
             }
             assert!(body.is_end_stream());
             let empty_stream = text.is_empty() && content_type == "text/event-stream";
-            let expected = if empty_stream {
-                TRANSIENT
-            } else {
-                Outcome::Success
-            };
+            let expected = if empty_stream { TRANSIENT } else { Outcome::Success };
             assert_eq!(outcome(&attempt), Some(expected), "{content_type} {text}");
         }
     }

@@ -27,8 +27,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::*;
 use crate::{
-    Attempt, BoxError, Call, CallContext, Classify, Error, Hint, HintSource, Operation, Outcome,
-    Scope, Usage, Verdict,
+    Attempt, BoxError, Call, CallContext, Classify, Error, Hint, HintSource, Operation, Outcome, Scope, Usage, Verdict,
     classify::{HeadVerdict, ResponseHead, StreamError},
 };
 
@@ -45,9 +44,7 @@ pub(super) fn throttled(seconds: u64) -> Outcome {
 }
 
 fn hint(headers: &HeaderMap) -> u64 {
-    let value = headers
-        .get("retry-after")
-        .and_then(|value| value.to_str().ok());
+    let value = headers.get("retry-after").and_then(|value| value.to_str().ok());
     value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
@@ -63,21 +60,13 @@ impl Classify for Judge {
     fn error_body(&self, _: &Call, head: ResponseHead<'_>, body: &[u8]) -> Verdict {
         match head.status.as_u16() {
             429 => throttled(hint(head.headers)).into(),
-            400 if memchr::memmem::find(body, b"context_length").is_some() => {
-                Outcome::ContextLength.into()
-            }
+            400 if memchr::memmem::find(body, b"context_length").is_some() => Outcome::ContextLength.into(),
             400 => Outcome::Refused.into(),
             _ => TRANSIENT.into(),
         }
     }
 
-    fn stream_error(
-        &self,
-        _: &Call,
-        head: ResponseHead<'_>,
-        error: StreamError<'_>,
-        after_content: bool,
-    ) -> Verdict {
+    fn stream_error(&self, _: &Call, head: ResponseHead<'_>, error: StreamError<'_>, after_content: bool) -> Verdict {
         match error.code {
             _ if after_content => Outcome::Broken.into(),
             Some("rate_limit_exceeded") => throttled(hint(head.headers)).into(),
@@ -86,11 +75,7 @@ impl Classify for Judge {
     }
 
     fn failure(&self, _: &Error, after_content: bool) -> Verdict {
-        if after_content {
-            Outcome::Broken.into()
-        } else {
-            TRANSIENT.into()
-        }
+        if after_content { Outcome::Broken.into() } else { TRANSIENT.into() }
     }
 }
 
@@ -124,10 +109,7 @@ impl Body for Script {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             if let Some(sleep) = &mut self.sleep {
                 ready!(sleep.as_mut().poll(cx));
@@ -190,10 +172,7 @@ pub(super) fn stream(parts: impl IntoIterator<Item = Part>) -> Response<Script> 
 pub(super) type Answer = Result<Response<ObservedBody<Script>>, Error>;
 
 /// Sends a call of chat, which is answered at once.
-pub(super) async fn send(
-    layer: &ObserveLayer,
-    response: Response<Script>,
-) -> (Answer, Arc<Attempt>) {
+pub(super) async fn send(layer: &ObserveLayer, response: Response<Script>) -> (Answer, Arc<Attempt>) {
     send_as(layer, Operation::Chat, false, response).await
 }
 
@@ -203,10 +182,7 @@ pub(super) async fn send_as(
     strips: bool,
     response: Response<Script>,
 ) -> (Answer, Arc<Attempt>) {
-    let call = Call {
-        operation,
-        ..Call::default()
-    };
+    let call = Call { operation, ..Call::default() };
     let (request, attempt) = request(call, strips);
     let mut response = Some(response);
     let service = service_fn(move |_: Request<()>| {
@@ -251,8 +227,7 @@ pub(super) fn finish() -> String {
     chat(r#"{"index":0,"delta":{},"finish_reason":"stop"}"#)
 }
 
-pub(super) const USAGE: &str =
-    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2}}\n\n";
+pub(super) const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2}}\n\n";
 pub(super) const DONE: &str = "data: [DONE]\n\n";
 pub(super) const THROTTLED: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"too_many_requests\",\
     \"code\":\"rate_limit_exceeded\",\"message\":\"Your requests have exceeded rate limit.\"}}\n\n";

@@ -31,9 +31,7 @@ impl Observer for Recorder {
     }
 
     fn ended(&self, _: &CallContext, attempt: &Attempt) {
-        self.0
-            .lock()
-            .push(attempt.verdict().unwrap().outcome.name());
+        self.0.lock().push(attempt.verdict().unwrap().outcome.name());
     }
 }
 
@@ -92,11 +90,7 @@ impl Subscriber for Log {
 async fn the_log_has_one_event_for_each_attempt_and_no_text_of_it() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
-    let parts = [
-        data(content("secret")),
-        Part::Wait(SECOND),
-        data(USAGE.to_owned() + DONE),
-    ];
+    let parts = [data(content("secret")), Part::Wait(SECOND), data(USAGE.to_owned() + DONE)];
     let (answer, _) = send(&layer(), stream(parts)).await;
     read(answer.unwrap().into_body()).await;
     let fields = "message=attempt ended operation=Chat deployment=\"gpt\" model=\"gpt-4o\" status=200 \

@@ -22,27 +22,12 @@ async fn how_a_stream_ends_decides() {
     assert_eq!(after(begun.clone() + DONE, None).await, success);
     assert_eq!(after(finished.clone(), None).await, success);
     assert_eq!(after(finished.clone() + USAGE, None).await, success);
-    assert_eq!(
-        after(finished.clone() + DONE, Some(Part::Fail)).await,
-        (Some(Outcome::Success), true)
-    );
-    assert_eq!(
-        after(finished + USAGE + "data: [DONE]", None).await,
-        success
-    );
-    assert_eq!(
-        after(begun.clone(), None).await,
-        (Some(Outcome::Broken), false)
-    );
-    assert_eq!(
-        after(begun.clone(), Some(Part::Fail)).await,
-        (Some(Outcome::Broken), true)
-    );
+    assert_eq!(after(finished.clone() + DONE, Some(Part::Fail)).await, (Some(Outcome::Success), true));
+    assert_eq!(after(finished + USAGE + "data: [DONE]", None).await, success);
+    assert_eq!(after(begun.clone(), None).await, (Some(Outcome::Broken), false));
+    assert_eq!(after(begun.clone(), Some(Part::Fail)).await, (Some(Outcome::Broken), true));
     let error = "data: {\"error\":{\"message\":\"m\"}}\n\n";
-    assert_eq!(
-        after(begun + error + DONE, None).await,
-        (Some(Outcome::Broken), false)
-    );
+    assert_eq!(after(begun + error + DONE, None).await, (Some(Outcome::Broken), false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,17 +54,9 @@ async fn what_is_compressed_is_not_read() {
 
 #[tokio::test(start_paused = true)]
 async fn trailers_pass() {
-    let (answer, attempt) = send(
-        &layer(),
-        stream([data(content("a") + DONE), Part::Trailers]),
-    )
-    .await;
+    let (answer, attempt) = send(&layer(), stream([data(content("a") + DONE), Part::Trailers])).await;
     let collected = answer.unwrap().into_body().collect().await.unwrap();
-    assert!(
-        collected
-            .trailers()
-            .is_some_and(|trailers| trailers.contains_key("x-end"))
-    );
+    assert!(collected.trailers().is_some_and(|trailers| trailers.contains_key("x-end")));
     assert_eq!(outcome(&attempt), Some(Outcome::Success));
 }
 
@@ -103,11 +80,7 @@ struct Known {
 }
 
 fn observe(strips: bool, layer: &ObserveLayer, parts: Vec<Part>) -> Known {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let (answer, attempt) = send_as(layer, Operation::Chat, strips, stream(parts)).await;
         let (mut text, mut failed) = (Vec::new(), answer.is_err());
@@ -138,9 +111,7 @@ fn cut(stream: &[u8], cuts: &[Index]) -> Vec<Part> {
     cuts.extend([0, stream.len()]);
     cuts.sort_unstable();
     let frames = cuts.windows(2).map(|cut| &stream[cut[0]..cut[1]]);
-    frames
-        .map(|frame| Part::Data(Bytes::copy_from_slice(frame)))
-        .collect()
+    frames.map(|frame| Part::Data(Bytes::copy_from_slice(frame))).collect()
 }
 
 /// The events of a chat stream, as text with LF line ends.
@@ -159,9 +130,7 @@ fn events() -> impl Strategy<Value = Vec<String>> {
         Just(vec![finish(), USAGE.to_owned(), DONE.to_owned()]),
         Just(vec![finish(), annotation, DONE.to_owned()]),
         Just(vec![finish(), USAGE.to_owned()]),
-        Just(vec![
-            "data: {\"error\":{\"code\":\"rate_limit_exceeded\"}}\n\n".to_owned()
-        ]),
+        Just(vec!["data: {\"error\":{\"code\":\"rate_limit_exceeded\"}}\n\n".to_owned()]),
         Just(vec![]),
         Just(vec![USAGE.trim_end().to_owned()]),
     ];
@@ -181,16 +150,12 @@ fn line_ends() -> impl Strategy<Value = &'static str> {
 }
 
 fn responses() -> impl Strategy<Value = Vec<String>> {
-    let delta = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n";
+    let delta =
+        "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n";
     let end = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"error\":null,\
         \"usage\":{\"input_tokens\":3,\"output_tokens\":4,\"output_tokens_details\":{\"reasoning_tokens\":1}}}}\n\n";
-    let end = prop::sample::select(vec![
-        vec![end],
-        vec![FAILED, THROTTLED],
-        vec![THROTTLED, FAILED],
-        vec![FAILED],
-        vec![],
-    ]);
+    let end =
+        prop::sample::select(vec![vec![end], vec![FAILED, THROTTLED], vec![THROTTLED, FAILED], vec![FAILED], vec![]]);
     (0..4_usize, end).prop_map(move |(deltas, end)| {
         let mut events = vec![CREATED];
         events.extend((0..deltas).map(|_| delta));

@@ -35,22 +35,14 @@ async fn without_being_added_it_stays() {
 #[tokio::test(start_paused = true)]
 async fn a_whole_event_does_not_wait_for_the_next() {
     let (head, tail) = USAGE.split_at(20);
-    let parts = [
-        data(content("a") + head),
-        Part::Wait(SECOND),
-        data(tail),
-        data(DONE),
-    ];
+    let parts = [data(content("a") + head), Part::Wait(SECOND), data(tail), data(DONE)];
     let (answer, _) = send_as(&layer(), Operation::Chat, true, stream(parts)).await;
     let start = Instant::now();
     let mut body = answer.unwrap().into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!((first, Instant::now()), (Bytes::from(content("a")), start));
     let second = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(
-        (second, Instant::now()),
-        (Bytes::from(DONE), start + SECOND)
-    );
+    assert_eq!((second, Instant::now()), (Bytes::from(DONE), start + SECOND));
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,14 +64,7 @@ async fn no_more_than_the_bound_is_withheld() {
     let mut task = tokio_test::task::spawn(async {
         let mut length = 0;
         while length < 3006 {
-            length += body
-                .frame()
-                .await
-                .unwrap()
-                .unwrap()
-                .into_data()
-                .unwrap()
-                .len();
+            length += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
         }
     });
     assert!(task.poll().is_ready());
@@ -92,10 +77,7 @@ async fn a_length_that_will_not_be_true_is_taken_back() {
         let length = http::HeaderValue::from_static("120");
         response.headers_mut().insert("content-length", length);
         let (answer, _) = send_as(&layer(), Operation::Chat, strips, response).await;
-        assert_eq!(
-            answer.unwrap().headers().contains_key("content-length"),
-            kept
-        );
+        assert_eq!(answer.unwrap().headers().contains_key("content-length"), kept);
     }
 }
 

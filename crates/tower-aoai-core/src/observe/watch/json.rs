@@ -14,11 +14,7 @@ pub(in crate::observe) struct JsonWatch {
 
 impl JsonWatch {
     pub(in crate::observe) fn new() -> Self {
-        Self {
-            scanner: JsonScanner::new(),
-            content: false,
-            verdict: None,
-        }
+        Self { scanner: JsonScanner::new(), content: false, verdict: None }
     }
 
     /// Whether anything was handed on.

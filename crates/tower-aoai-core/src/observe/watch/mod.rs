@@ -95,12 +95,7 @@ impl Watch {
     }
 
     /// The body failed: what has it meant? What was withheld is put into `out`.
-    pub(super) fn failed(
-        &mut self,
-        error: &Error,
-        witness: &Witness,
-        out: &mut VecDeque<Passing>,
-    ) -> News {
+    pub(super) fn failed(&mut self, error: &Error, witness: &Witness, out: &mut VecDeque<Passing>) -> News {
         let mut news = News::default();
         let (content, said) = match self {
             Self::Off => return news,

@@ -152,23 +152,14 @@ impl StreamWatch {
 
 fn push(out: &mut VecDeque<Passing>, data: Bytes) {
     if !data.is_empty() {
-        out.push_back(Passing {
-            frame: Frame::data(data),
-            news: News::default(),
-        });
+        out.push_back(Passing { frame: Frame::data(data), news: News::default() });
     }
 }
 
 impl Reading {
     /// Takes an event; `true` if it is the extra one with the usage.
     fn event(&mut self, event: &Event<'_>, witness: &Witness, news: &mut News) -> bool {
-        let StreamEvent {
-            meaning,
-            usage,
-            model,
-            service_tier,
-            known,
-        } = stream_event::read(event, !self.content);
+        let StreamEvent { meaning, usage, model, service_tier, known } = stream_event::read(event, !self.content);
         self.known |= known;
         let attempt = witness.attempt();
         if let Some(usage) = usage {
@@ -178,9 +169,7 @@ impl Reading {
             self.model = true;
             attempt.note_model(&model);
         }
-        if let Some(tier) =
-            service_tier.filter(|tier| attempt.service_tier().as_deref() != Some(tier))
-        {
+        if let Some(tier) = service_tier.filter(|tier| attempt.service_tier().as_deref() != Some(tier)) {
             attempt.note_service_tier(&tier);
         }
         self.begun |= match &meaning {
