@@ -127,7 +127,7 @@ impl Call {
             Ok(response) => self.judge(response, &progress),
         };
         if let Some(grant) = self.grant.take() {
-            grant.spend();
+            grant.spend(Instant::now());
         }
         if let Some(attempt) = attempt {
             attempt.judge_unobserved(now, verdict);
@@ -227,7 +227,7 @@ impl Call {
             // Nobody can say any more whether it was sent: it counts as if it was.
             self.session.sent();
             if let Some(grant) = self.grant.take() {
-                grant.spend();
+                grant.spend(Instant::now());
             }
         }
         self.end(End::Cancelled);

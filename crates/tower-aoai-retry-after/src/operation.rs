@@ -166,7 +166,7 @@ where
             match this.state.as_mut().project() {
                 StateProject::Idle => {
                     if let Some(grant) = this.grant.take() {
-                        grant.spend();
+                        grant.spend(Instant::now());
                     }
                     let attempt = (this.operation.operation)();
                     this.state.set(State::Running(attempt));
