@@ -11,14 +11,14 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use crate::{BoxError, Error, classify::ResponseHead};
+use crate::{BoxError, Error, POLLED_AGAIN, classify::ResponseHead};
 
 /// Something held for the length of an attempt, from its admission to its last body byte: a reservation, a permit, a
 /// mark.
 ///
 /// It moves from [`GuardedFuture`] into [`GuardedBody`] and is dropped exactly once: at the end of the body, at an
-/// error, or when either is dropped, each time *after* what it guards, so that an observer below has spoken by then.
-/// None of its methods may block or panic.
+/// error, or when either is dropped. Each time it is told, and dropped, *after* what it guards was dropped, so that an
+/// [`ObserveLayer`](crate::ObserveLayer) below has written its verdict by then. None of its methods may block or panic.
 pub trait Guard {
     /// The head of the response came.
     fn head(&mut self, head: ResponseHead<'_>) {
@@ -35,20 +35,30 @@ pub trait Guard {
 }
 
 /// An inner service's future with a [`Guard`].
+///
+/// # Errors
+///
+/// Those of the inner future, flattened ([`Error::flatten`]).
 #[pin_project]
 #[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
 pub struct GuardedFuture<F, G> {
     #[pin]
     inner: Option<F>,
+    // Behind what it guards, so that it is dropped after it.
     guard: Option<G>,
 }
 
 /// A response body with a [`Guard`]; without one it passes through.
+///
+/// Frames, trailers and size are those of the inner body; its errors are flattened ([`Error::flatten`]).
 #[pin_project]
 #[derive(Debug)]
+#[must_use = "a body does nothing unless polled"]
 pub struct GuardedBody<B, G> {
     #[pin]
     inner: Option<B>,
+    // Behind what it guards, so that it is dropped after it.
     guard: Option<G>,
 }
 
@@ -70,9 +80,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-            return Poll::Pending;
-        };
+        let inner = this.inner.as_mut().as_pin_mut().expect(POLLED_AGAIN);
         let result = ready!(inner.poll(cx)).map_err(Error::flatten);
         this.inner.set(None);
         let mut guard = this.guard.take();
@@ -94,14 +102,15 @@ where
 }
 
 impl<B: Body, G: Guard> GuardedBody<B, G> {
-    /// Guards `inner`; a body that is empty from the start has ended already.
+    /// Guards `inner`; a body that is over from the start is let go of, and has ended already.
     pub fn new(inner: B, mut guard: Option<G>) -> Self {
-        if inner.is_end_stream()
+        let inner = Some(inner).filter(|inner| !inner.is_end_stream());
+        if inner.is_none()
             && let Some(mut guard) = guard.take()
         {
             guard.ended();
         }
-        Self { inner: Some(inner), guard }
+        Self { inner, guard }
     }
 }
 
@@ -119,39 +128,33 @@ where
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = ready!(inner.poll_frame(cx));
-        let is_over = this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream);
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
-                // hyper asks for no frame beyond a body that says it is over.
-                if is_over && let Some(mut guard) = this.guard.take() {
-                    guard.ended();
+        let frame = ready!(inner.poll_frame(cx)).map(|frame| frame.map_err(Error::flatten));
+        let is_over = match &frame {
+            // Who asks `is_end_stream` will not poll again.
+            Some(Ok(_)) => this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream),
+            Some(Err(_)) | None => true,
+        };
+        if is_over {
+            this.inner.set(None);
+            if let Some(mut guard) = this.guard.take() {
+                match &frame {
+                    Some(Err(error)) => guard.failed(error),
+                    Some(Ok(_)) | None => guard.ended(),
                 }
-                Some(Ok(frame))
             }
-            Some(Err(error)) => {
-                let error = Error::flatten(error);
-                this.inner.set(None);
-                if let Some(mut guard) = this.guard.take() {
-                    guard.failed(&error);
-                }
-                Some(Err(error))
-            }
-            None => {
-                this.inner.set(None);
-                if let Some(mut guard) = this.guard.take() {
-                    guard.ended();
-                }
-                None
-            }
-        })
+        }
+        Poll::Ready(frame)
     }
 
+    /// Not before the guard was told, even where the inner body's end came between two polls.
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner.as_ref().is_none_or(|inner| self.guard.is_none() && inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,3 +52,6 @@ pub use self::{
     served::Served,
     usage::Usage,
 };
+
+/// What a future of ours says that is polled after it has answered.
+const POLLED_AGAIN: &str = "a future was polled after it had answered";
