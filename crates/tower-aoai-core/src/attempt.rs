@@ -17,8 +17,10 @@ pub struct Attempt {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 struct State {
+    /// An observer writes it, for one send.
+    observed: bool,
     progress: Progress,
     usage: Option<Usage>,
     model: Option<Arc<str>>,
@@ -113,6 +115,21 @@ impl Attempt {
             state.progress.ended = Some(now);
             state.progress.verdict = Some(verdict);
         }
+    }
+
+    /// Takes it for one send that is observed; `false` if another one has.
+    pub(crate) fn observe(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().observed, true)
+    }
+
+    /// Gives it back: what was to be observed was never sent.
+    pub(crate) fn give_back(&self) {
+        self.state.lock().observed = false;
+    }
+
+    /// Whether an observer writes it.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.state.lock().observed
     }
 
     pub(crate) fn mark_first_byte(&self, now: Instant, deployment: Option<&str>) {

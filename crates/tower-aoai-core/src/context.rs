@@ -16,10 +16,16 @@ use crate::{Attempt, Call, Served};
 ///
 /// [`PrepareLayer`](crate::PrepareLayer) makes it at the door; a layer that finds none makes one from the request's
 /// head alone ([`CallContext::of`]).
+///
+/// A caller may put one into a request, to set a deadline or to keep a clone and read afterwards what became of the
+/// call, also where it ended in an error. One context is for one call: where the same is put into several requests,
+/// the record stays that of the first, and [`PrepareLayer`](crate::PrepareLayer) gives each later one its own.
 #[derive(Debug, Clone)]
 pub struct CallContext {
     call: Arc<Call>,
     record: Arc<Record>,
+    /// Below a door: the record is this call's own.
+    inside: bool,
     now: Instant,
     deadline: Option<Instant>,
     start_by: Option<Instant>,
@@ -28,6 +34,8 @@ pub struct CallContext {
     retries_owned: bool,
     attempts_left: Option<u32>,
     usage_added: bool,
+    /// The attempt under way is observed further up.
+    observed: bool,
 }
 
 #[derive(Debug)]
@@ -36,9 +44,18 @@ struct Record {
     log: Mutex<Log>,
 }
 
+impl Record {
+    fn new(started: Instant) -> Arc<Self> {
+        Arc::new(Self { started, log: Mutex::default() })
+    }
+}
+
 #[derive(Debug, Default)]
 struct Log {
+    /// A call came through the door with this record.
+    entered: bool,
     attempts: Vec<Arc<Attempt>>,
+    /// Attempts that were sent, and are not kept.
     forgotten: usize,
     served: Served,
     retry_at: Option<Instant>,
@@ -53,7 +70,8 @@ impl CallContext {
     pub fn new(call: Call, now: Instant) -> Self {
         Self {
             call: Arc::new(call),
-            record: Arc::new(Record { started: now, log: Mutex::default() }),
+            record: Record::new(now),
+            inside: false,
             now,
             deadline: None,
             start_by: None,
@@ -62,6 +80,7 @@ impl CallContext {
             retries_owned: false,
             attempts_left: None,
             usage_added: false,
+            observed: false,
         }
     }
 
@@ -85,11 +104,23 @@ impl CallContext {
         &self.call
     }
 
-    /// The same context, and record, for a call that is better known now.
-    #[must_use]
-    pub fn with_call(mut self, call: Call) -> Self {
-        self.call = Arc::new(call);
-        self
+    /// The context of a call that came through the door at `now`: with its caller's settings, if they put some into
+    /// the request, and with their record, unless another call went through the door with that already.
+    pub(crate) fn enter(theirs: Option<Self>, call: Call, now: Instant) -> Self {
+        let mut context = match theirs {
+            None => Self::new(call, now),
+            Some(mut theirs) => {
+                theirs.call = Arc::new(call);
+                let entered = std::mem::replace(&mut theirs.record.log.lock().entered, true);
+                if entered && !theirs.inside {
+                    theirs.record = Record::new(now);
+                    theirs.attempt = None;
+                }
+                theirs
+            }
+        };
+        context.inside = true;
+        context
     }
 
     /// When the call came through the door.
@@ -197,20 +228,37 @@ impl CallContext {
     /// A fresh attempt, whatever became of the one before.
     pub fn begin_attempt(&mut self) -> Arc<Attempt> {
         let attempt = Arc::new(Attempt::new());
+        self.attempt = Some(Arc::clone(&attempt));
         let mut log = self.record.log.lock();
         log.retry_at = None;
-        if let Some(last) = log.attempts.last_mut().filter(|last| !last.is_sent()) {
-            last.clone_from(&attempt);
-        } else {
-            if log.attempts.len() == ATTEMPTS_KEPT {
-                log.attempts.remove(0);
-                log.forgotten += 1;
-            }
-            log.attempts.push(Arc::clone(&attempt));
+        // Those that nobody holds any more will never be sent.
+        log.attempts.retain(|attempt| Arc::strong_count(attempt) > 1 || attempt.is_sent());
+        if log.attempts.len() == ATTEMPTS_KEPT {
+            let oldest = log.attempts.remove(0);
+            log.forgotten += usize::from(oldest.is_sent());
         }
-        drop(log);
-        self.attempt = Some(Arc::clone(&attempt));
+        log.attempts.push(Arc::clone(&attempt));
         attempt
+    }
+
+    /// The attempt to observe for this send of the request: the one under way, or a fresh one if that is another
+    /// send's. `None` if an observer further up has it.
+    pub(crate) fn observe_attempt(&mut self) -> Option<Arc<Attempt>> {
+        if self.observed && self.attempt.as_ref().is_some_and(|attempt| attempt.is_observed()) {
+            return None;
+        }
+        self.observed = true;
+        let mut attempt = self.attempt();
+        if !attempt.observe() {
+            attempt = self.begin_attempt();
+            attempt.observe();
+        }
+        Some(attempt)
+    }
+
+    /// The attempt that this request belongs to, sent or not, if a layer above has begun one.
+    pub(crate) fn current_attempt(&self) -> Option<&Arc<Attempt>> {
+        self.attempt.as_ref()
     }
 
     /// The attempt that was begun last, sent or not.
@@ -256,3 +304,6 @@ impl CallContext {
         note(&mut self.record.log.lock().served);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// The longest wait that is believed: 136 years, so that it can be added to any instant without overflow.
 pub(crate) const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// The instant so much later, as far as an instant can lie: a limit may be set to "never".
+pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait.min(LONGEST)).unwrap_or(now)
+}
 
 /// A number of `unit`s, whole or with a fraction; exact for whole numbers.
 ///

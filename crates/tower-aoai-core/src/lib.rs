@@ -13,6 +13,7 @@ mod duration;
 mod error;
 mod generator;
 mod guard;
+mod headers;
 mod hint;
 pub mod include_usage;
 mod json_scan;
@@ -27,6 +28,7 @@ mod served;
 mod sse;
 mod stream_event;
 mod text;
+mod timer;
 mod usage;
 
 pub use self::{

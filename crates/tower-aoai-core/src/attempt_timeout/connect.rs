@@ -24,7 +24,12 @@ pub struct ConnectTimeoutLayer {
     limit: Duration,
 }
 
-/// The service of a [`ConnectTimeoutLayer`].
+/// A connector whose time is limited: what [`ConnectTimeoutLayer`] makes.
+///
+/// # Errors
+///
+/// [`Timeout::Connect`], and the inner connector's, flattened ([`Error::flatten`]). A client that wraps what its
+/// connector says, as hyper-util's does, hides neither.
 #[derive(Debug, Clone)]
 pub struct ConnectTimeout<S> {
     inner: S,
@@ -32,8 +37,11 @@ pub struct ConnectTimeout<S> {
 }
 
 /// The future of a [`ConnectTimeout`].
+///
+/// The time runs from the call; when it is over the connection under way is dropped with this future.
 #[pin_project]
 #[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
 pub struct ConnectFuture<F> {
     #[pin]
     inner: F,

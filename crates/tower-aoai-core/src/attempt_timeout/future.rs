@@ -1,3 +1,5 @@
+//! From the send to the head.
+
 use std::{
     future::Future,
     pin::Pin,
@@ -5,34 +7,33 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Response, header};
+use http::Response;
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
-use super::{
-    ResponseBody,
-    limits::{Limits, Seen},
-};
-use crate::{Attempt, BoxError, Error, Timeout};
+use super::{ResponseBody, limits::Limits};
+use crate::{Attempt, BoxError, Error, POLLED_AGAIN, headers, timer};
 
 /// The future of an [`AttemptTimeout`](super::AttemptTimeout).
 #[pin_project]
 #[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
     #[pin]
-    inner: F,
+    inner: Option<F>,
     limits: Limits,
+    /// The call asks for a stream.
+    streams: bool,
     attempt: Option<Arc<Attempt>>,
     /// Set at the first poll, which is the send.
     sent: Option<Instant>,
     #[pin]
     timer: Option<Sleep>,
-    expires: Timeout,
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(inner: F, limits: Limits, attempt: Option<Arc<Attempt>>) -> Self {
-        Self { inner, limits, attempt, sent: None, timer: None, expires: Timeout::Total }
+    pub(super) const fn new(inner: F, limits: Limits, streams: bool, attempt: Option<Arc<Attempt>>) -> Self {
+        Self { inner: Some(inner), limits, streams, attempt, sent: None, timer: None }
     }
 }
 
@@ -45,36 +46,28 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let inner = this.inner.as_mut().as_pin_mut().expect(POLLED_AGAIN);
         if this.limits.is_off() {
-            let response = ready!(this.inner.poll(cx)).map_err(Error::flatten)?;
-            return Poll::Ready(Ok(response.map(ResponseBody::unlimited)));
+            let result = ready!(inner.poll(cx)).map_err(Error::flatten);
+            this.inner.set(None);
+            return Poll::Ready(result.map(|response| response.map(ResponseBody::unlimited)));
         }
         let sent = *this.sent.get_or_insert_with(Instant::now);
-        if let Poll::Ready(result) = this.inner.poll(cx) {
+        // The inner future first: an answer that is there counts.
+        if let Poll::Ready(result) = inner.poll(cx) {
+            this.inner.set(None);
             let response = result.map_err(Error::flatten)?;
-            let awaits_content = is_event_stream(&response);
-            let seen = Seen { sent, latest: Some(Instant::now()), awaits_content };
+            let awaits_content = headers::is_event_stream(response.headers());
             let (limits, attempt) = (*this.limits, this.attempt.take());
-            return Poll::Ready(Ok(response.map(|body| ResponseBody::limited(body, limits, seen, attempt))));
+            return Poll::Ready(Ok(
+                response.map(|body| ResponseBody::limited(body, limits, sent, awaits_content, attempt))
+            ));
         }
-        if this.timer.is_none()
-            && let Some((at, timeout)) = this.limits.next(Seen { sent, latest: None, awaits_content: true })
-        {
-            this.timer.set(Some(sleep_until(at)));
-            *this.expires = timeout;
-        }
-        let Some(timer) = this.timer.as_pin_mut() else {
+        let Some((at, timeout)) = this.limits.before_head(sent, *this.streams) else {
             return Poll::Pending;
         };
-        ready!(timer.poll(cx));
-        Poll::Ready(Err((*this.expires).into()))
+        ready!(timer::poll_until(this.timer, at, cx));
+        this.inner.set(None);
+        Poll::Ready(Err(timeout.into()))
     }
-}
-
-fn is_event_stream<B>(response: &Response<B>) -> bool {
-    response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
 }

@@ -1,3 +1,5 @@
+//! The layer, and its limits.
+
 use std::time::Duration;
 
 use tower_layer::Layer;
@@ -25,27 +27,29 @@ impl AttemptTimeoutLayer {
     }
 
     /// From the send to the head of the response.
-    pub fn first_byte(mut self, limit: Duration) -> Self {
+    pub const fn first_byte(mut self, limit: Duration) -> Self {
         self.limits.first_byte = Some(limit);
         self
     }
 
-    /// From the send to the first content of a streamed answer (`text/event-stream`); other answers have none.
+    /// From the send to the first content of a streamed answer (`text/event-stream`); other answers have none. Before
+    /// the head it applies to calls that [`PrepareLayer`](crate::PrepareLayer) has seen to ask for a stream.
     ///
     /// What is content is known from [`ObserveLayer`](crate::ObserveLayer) above; without it, the first frame is.
-    pub fn first_token(mut self, limit: Duration) -> Self {
+    pub const fn first_token(mut self, limit: Duration) -> Self {
         self.limits.first_token = Some(limit);
         self
     }
 
-    /// From the head to the first frame of the body, and from one frame to the next.
-    pub fn idle(mut self, limit: Duration) -> Self {
+    /// For how long the body may be silent while it is read: from the poll that first found nothing to the next frame.
+    /// A reader who takes their time is not the server's silence.
+    pub const fn idle(mut self, limit: Duration) -> Self {
         self.limits.idle = Some(limit);
         self
     }
 
     /// From the send to the last byte.
-    pub fn total(mut self, limit: Duration) -> Self {
+    pub const fn total(mut self, limit: Duration) -> Self {
         self.limits.total = Some(limit);
         self
     }

@@ -1,5 +1,6 @@
+//! The answer, until the deadline.
+
 use std::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -7,27 +8,31 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
-use crate::{BoxError, Error, Timeout};
+use crate::{BoxError, Error, Timeout, timer::MovingTimer};
 
 /// A response body that ends with [`Timeout::Deadline`] at the call's deadline, and lets go of the inner body then.
+///
+/// A frame that is there at the deadline still counts; behind it only the last one does, so that a body that always has
+/// something ends, too.
+///
+/// # Errors
+///
+/// [`Timeout::Deadline`], and the inner body's, flattened ([`Error::flatten`]).
 #[pin_project]
 #[derive(Debug)]
+#[must_use = "a body does nothing unless polled"]
 pub struct ResponseBody<B> {
     #[pin]
     inner: Option<B>,
-    #[pin]
-    timer: Option<Sleep>,
+    deadline: Option<Instant>,
+    timer: MovingTimer,
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) fn unbounded(inner: B) -> Self {
-        Self { inner: Some(inner), timer: None }
-    }
-
-    pub(super) fn bounded(inner: B, deadline: Instant) -> Self {
-        Self { inner: Some(inner), timer: Some(sleep_until(deadline)) }
+    pub(super) fn new(inner: B, deadline: Option<Instant>) -> Self {
+        Self { inner: Some(inner), deadline, timer: MovingTimer::default() }
     }
 }
 
@@ -41,16 +46,16 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        if let Poll::Ready(frame) = inner.poll_frame(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Error::flatten)));
+        let polled = inner.as_mut().poll_frame(cx).map_err(Error::flatten);
+        let Some(deadline) = *this.deadline else { return polled };
+        match polled {
+            Poll::Ready(Some(Ok(_))) if Instant::now() > deadline && !inner.is_end_stream() => {}
+            Poll::Ready(_) => return polled,
+            Poll::Pending => ready!(this.timer.poll_until(deadline, cx)),
         }
-        let Some(timer) = this.timer.as_pin_mut() else {
-            return Poll::Pending;
-        };
-        ready!(timer.poll(cx));
         this.inner.set(None);
         Poll::Ready(Some(Err(Timeout::Deadline.into())))
     }

@@ -1,3 +1,5 @@
+//! The call, until the deadline.
+
 use std::{
     future::Future,
     pin::Pin,
@@ -6,44 +8,38 @@ use std::{
 
 use http::Response;
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
-use super::ResponseBody;
-use crate::{BoxError, Error, Rejected, Timeout};
+use super::{NAME, ResponseBody};
+use crate::{BoxError, Error, POLLED_AGAIN, Reason, Rejected, Timeout, timer};
 
 /// The future of a [`Deadline`](super::Deadline).
 #[pin_project]
 #[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
     #[pin]
     state: State<F>,
+    deadline: Option<Instant>,
+    #[pin]
+    timer: Option<Sleep>,
 }
 
-#[pin_project(project = StateProject)]
+#[pin_project(project = StateProj)]
 #[derive(Debug)]
 enum State<F> {
-    Refused(Option<Rejected>),
-    Unbounded(#[pin] F),
-    Bounded {
-        #[pin]
-        inner: F,
-        deadline: Instant,
-        #[pin]
-        timer: Sleep,
-    },
+    Late,
+    Calling(#[pin] F),
+    Done,
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn refused(rejected: Rejected) -> Self {
-        Self { state: State::Refused(Some(rejected)) }
+    pub(super) const fn late() -> Self {
+        Self { state: State::Late, deadline: None, timer: None }
     }
 
-    pub(super) fn new(inner: F, deadline: Option<Instant>) -> Self {
-        let state = match deadline {
-            Some(deadline) => State::Bounded { inner, deadline, timer: sleep_until(deadline) },
-            None => State::Unbounded(inner),
-        };
-        Self { state }
+    pub(super) const fn new(inner: F, deadline: Option<Instant>) -> Self {
+        Self { state: State::Calling(inner), deadline, timer: None }
     }
 }
 
@@ -55,24 +51,25 @@ where
     type Output = Result<Response<ResponseBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProject::Refused(rejected) => match rejected.take() {
-                Some(rejected) => Poll::Ready(Err(rejected.into())),
-                None => Poll::Pending,
-            },
-            StateProject::Unbounded(inner) => {
-                let response = ready!(inner.poll(cx)).map_err(Error::flatten)?;
-                Poll::Ready(Ok(response.map(ResponseBody::unbounded)))
-            }
-            StateProject::Bounded { inner, deadline, timer } => {
-                // The inner future first: an answer that is there counts, and most calls never touch the timer wheel.
-                if let Poll::Ready(result) = inner.poll(cx) {
-                    let response = result.map_err(Error::flatten)?;
-                    return Poll::Ready(Ok(response.map(|body| ResponseBody::bounded(body, *deadline))));
+        let mut this = self.project();
+        let deadline = *this.deadline;
+        let result = match this.state.as_mut().project() {
+            StateProj::Late => Err(Rejected::new(Reason::Deadline, NAME).into()),
+            // The inner future first: an answer that is there counts, and most calls never touch the timer wheel.
+            StateProj::Calling(inner) => match (inner.poll(cx), deadline) {
+                (Poll::Ready(result), _) => {
+                    let bounded = |body| ResponseBody::new(body, deadline);
+                    result.map(|response| response.map(bounded)).map_err(Error::flatten)
                 }
-                ready!(timer.poll(cx));
-                Poll::Ready(Err(Timeout::Deadline.into()))
-            }
-        }
+                (Poll::Pending, None) => return Poll::Pending,
+                (Poll::Pending, Some(deadline)) => {
+                    ready!(timer::poll_until(this.timer, deadline, cx));
+                    Err(Timeout::Deadline.into())
+                }
+            },
+            StateProj::Done => panic!("{POLLED_AGAIN}"),
+        };
+        this.state.set(State::Done);
+        Poll::Ready(result)
     }
 }

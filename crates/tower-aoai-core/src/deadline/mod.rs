@@ -34,3 +34,6 @@ mod layer;
 mod service;
 
 pub use self::{body::ResponseBody, future::ResponseFuture, layer::DeadlineLayer, service::Deadline};
+
+/// The layer's name in a refusal.
+const NAME: &str = "deadline";

@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,10 +9,10 @@ use std::{
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
 use super::{ObservedBody, body::Step};
-use crate::{BoxError, Error};
+use crate::{BoxError, Error, timer};
 
 /// What a held frame counts at least, in bytes, so that empty ones are bounded, too.
 const LEAST: usize = 64;
@@ -49,7 +48,7 @@ where
     /// Reads until the goal or a bound is reached. The timer is made when it first has to wait.
     pub(super) fn poll(
         &mut self,
-        mut timer: Pin<&mut Option<Sleep>>,
+        timer: Pin<&mut Option<Sleep>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<ObservedBody<R>>, Error>> {
         let Some(response) = &mut self.response else {
@@ -66,12 +65,7 @@ where
                 }
                 Poll::Ready(Step::Over) => break,
                 Poll::Pending => {
-                    if timer.is_none() {
-                        timer.set(Some(sleep_until(self.until)));
-                    }
-                    if let Some(timer) = timer.as_mut().as_pin_mut() {
-                        ready!(timer.poll(cx));
-                    }
+                    ready!(timer::poll_until(timer, self.until, cx));
                     break;
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -28,7 +29,6 @@ use crate::{BoxError, Error, Verdict};
 /// # Errors
 ///
 /// The inner body's, flattened ([`Error::flatten`]); none of its own.
-#[derive(Debug)]
 #[must_use = "a body does nothing unless polled"]
 pub struct ObservedBody<B> {
     inner: B,
@@ -41,6 +41,9 @@ pub struct ObservedBody<B> {
     watch: Watch,
     witness: Option<Witness>,
 }
+
+/// Frames that are taken in one poll, if none of them can be handed on.
+const STEPS: usize = 32;
 
 /// How a step of the inner body went.
 pub(super) enum Step {
@@ -173,7 +176,7 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        loop {
+        for _ in 0..STEPS {
             let passing = match this.ahead.pop_front() {
                 Some(passing) => Some(passing),
                 None if this.over => return Poll::Ready(this.error.take().map(Err)),
@@ -186,12 +189,16 @@ where
                 return Poll::Ready(Some(Ok(frame)));
             }
         }
+        // All of these were withheld: others have their turn first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
+    /// Not before the end was seen here, even where the inner body's end came between two polls: nobody would poll for
+    /// it, and the attempt would look like one that its caller gave up.
     fn is_end_stream(&self) -> bool {
-        self.ahead.is_empty()
-            && self.error.is_none()
-            && (self.over || (self.inner.is_end_stream() && self.watch.withheld() == 0))
+        let over = self.over || (self.witness.is_none() && self.inner.is_end_stream());
+        over && self.ahead.is_empty() && self.error.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -205,5 +212,16 @@ where
         }
         hint.set_lower(if self.watch.strips() { ahead } else { inner.lower().saturating_add(ahead + withheld) });
         hint
+    }
+}
+
+/// How much is held, not what: an answer belongs in no log.
+impl<B> fmt::Debug for ObservedBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObservedBody")
+            .field("ahead", &self.ahead.len())
+            .field("over", &self.over)
+            .field("attempt", &self.witness.as_ref().map(Witness::attempt))
+            .finish_non_exhaustive()
     }
 }

@@ -7,11 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Response,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
-    response::Parts,
-};
+use http::{Response, header::CONTENT_LENGTH, response::Parts};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep};
@@ -23,8 +19,10 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    BoxError, Error, Operation,
+    BoxError, Error, Operation, POLLED_AGAIN,
     classify::{HeadVerdict, ResponseHead},
+    duration::later,
+    headers,
 };
 
 /// The future of [`Observe`](super::Observe).
@@ -87,7 +85,7 @@ where
                     }
                 }
                 StateProj::Reading { ahead, timer } => ready!(ahead.poll(timer, cx)),
-                StateProj::Done => panic!("a ResponseFuture was polled after its completion"),
+                StateProj::Done => panic!("{POLLED_AGAIN}"),
             };
             this.state.set(State::Done);
             return Poll::Ready(result);
@@ -134,7 +132,7 @@ where
             let bytes = if time.is_zero() { 0 } else { settings.error_bytes };
             let body = ObservedBody::new(body, Watch::Off, Some(witness));
             let response = Response::from_parts(parts, body);
-            Begun::Ahead(Ahead::new(response, Goal::ErrorBody, now + time, bytes))
+            Begun::Ahead(Ahead::new(response, Goal::ErrorBody, later(now, time), bytes))
         }
         HeadVerdict::Open => open(parts, body, witness, now),
     }
@@ -148,7 +146,7 @@ where
 {
     let settings = witness.settings();
     let (time, bytes) = (settings.hold_for, settings.hold_bytes);
-    let watch = choose(&parts.headers, &witness);
+    let watch = choose(&parts, &witness);
     if watch.strips() {
         parts.headers.remove(CONTENT_LENGTH);
     }
@@ -165,22 +163,17 @@ where
     body.end_if_empty();
     let holds = body.is_preamble() && !time.is_zero() && bytes > 0;
     let response = Response::from_parts(parts, body);
-    if holds { Begun::Ahead(Ahead::new(response, Goal::Content, now + time, bytes)) } else { Begun::Over(Ok(response)) }
+    if holds { Begun::Ahead(Ahead::new(response, Goal::Content, later(now, time), bytes)) } else { Begun::Over(Ok(response)) }
 }
 
 /// What a body is watched for, by its type; what is compressed cannot be read.
-fn choose(headers: &HeaderMap, witness: &Witness) -> Watch {
-    let value = |name| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
-    let encoding = value(CONTENT_ENCODING).trim_ascii();
-    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
-        return Watch::End { content: false };
-    }
-    let mime = value(CONTENT_TYPE).split(|byte| *byte == b';').next();
-    let mime = mime.unwrap_or_default().trim_ascii();
-    if mime.eq_ignore_ascii_case(b"text/event-stream") {
+fn choose(parts: &Parts, witness: &Witness) -> Watch {
+    if headers::is_compressed(&parts.headers) {
+        Watch::End { content: false }
+    } else if headers::is_event_stream(&parts.headers) {
         let strips = witness.context().usage_added();
         Watch::Stream(StreamWatch::new(witness.settings().event_bytes, strips))
-    } else if mime.eq_ignore_ascii_case(b"application/json") || mime.ends_with(b"+json") {
+    } else if headers::is_json(&parts.headers) {
         Watch::Json(JsonWatch::new())
     } else {
         Watch::End { content: false }

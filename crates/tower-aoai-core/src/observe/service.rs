@@ -59,10 +59,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let witness = self.settings.as_ref().map(|settings| {
+        let witness = self.settings.as_ref().and_then(|settings| {
             let context = CallContext::of(&mut request);
-            let attempt = context.attempt();
-            Witness::new(attempt, context.clone(), Arc::clone(settings))
+            let attempt = context.observe_attempt()?;
+            Some(Witness::new(attempt, context.clone(), Arc::clone(settings)))
         });
         ResponseFuture::new(self.inner.call(request), witness)
     }

@@ -209,7 +209,7 @@ impl Witness {
 impl Drop for Witness {
     fn drop(&mut self) {
         match self.if_dropped {
-            _ if !self.sent => {}
+            _ if !self.sent => self.attempt.give_back(),
             Some(verdict) => self.end(verdict),
             None => self.end_with(Attempt::cancel),
         }

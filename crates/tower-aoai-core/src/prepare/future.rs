@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{NAME, collect::Collect};
-use crate::{BoxError, Call, CallContext, Error, Reason, Rejected, RequestBody, Served};
+use crate::{BoxError, Call, CallContext, Error, POLLED_AGAIN, Reason, Rejected, RequestBody, Served};
 
 /// What [`Prepare`](super::Prepare) answers with: collects the body, then calls the inner service.
 #[pin_project]
@@ -25,7 +25,7 @@ pub struct ResponseFuture<S, B, F> {
 }
 
 #[pin_project(project = StateProjection)]
-#[allow(clippy::large_enum_variant)] // the common case is the large one, and a box is an allocation
+#[expect(clippy::large_enum_variant, reason = "the common case is the large one, and a box is an allocation")]
 enum State<S, B, F> {
     TooLarge {
         limit: usize,
@@ -43,6 +43,7 @@ enum State<S, B, F> {
         answer: F,
         context: CallContext,
     },
+    Done,
 }
 
 impl<S, B, F> ResponseFuture<S, B, F> {
@@ -68,28 +69,35 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        loop {
+        let result = loop {
             let next = match state.as_mut().project() {
                 StateProjection::TooLarge { limit } => {
                     let reason = Reason::BodyTooLarge { limit: *limit };
-                    return Poll::Ready(Err(Rejected::new(reason, NAME).into()));
+                    break Err(Rejected::new(reason, NAME).into());
                 }
                 StateProjection::Collecting { body, head, inner, started, waited } => {
                     let Poll::Ready(body) = body.poll(cx) else {
                         *waited = true;
                         return Poll::Pending;
                     };
+                    let body = match body {
+                        Ok(body) => body,
+                        Err(error) => break Err(error),
+                    };
                     let now = if *waited { Instant::now() } else { *started };
-                    let (request, context) = prepared(mem::take(head), body?, *started, now);
+                    let (request, context) = prepared(mem::take(head), body, *started, now);
                     State::Answering { answer: inner.call(request), context }
                 }
                 StateProjection::Answering { answer, context } => {
-                    let response = ready!(answer.poll(cx)).map_err(Error::flatten)?;
-                    return Poll::Ready(Ok(answered(response, context)));
+                    let result = ready!(answer.poll(cx)).map_err(Error::flatten);
+                    break result.map(|response| answered(response, context));
                 }
+                StateProjection::Done => panic!("{POLLED_AGAIN}"),
             };
             state.set(next);
-        }
+        };
+        state.set(State::Done);
+        Poll::Ready(result)
     }
 }
 
@@ -98,10 +106,7 @@ fn prepared(head: Request<()>, body: Bytes, started: Instant, now: Instant) -> (
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.remove(header::TRANSFER_ENCODING);
     let call = Call::read(&head.uri, &head.headers, &body);
-    let mut context = match head.extensions.remove::<CallContext>() {
-        Some(theirs) => theirs.with_call(call),
-        None => CallContext::new(call, started),
-    };
+    let mut context = CallContext::enter(head.extensions.remove(), call, started);
     context.set_now(now);
     head.extensions.insert(context.clone());
     (Request::from_parts(head, body.into()), context)
@@ -118,6 +123,7 @@ impl<S, B, F> fmt::Debug for ResponseFuture<S, B, F> {
             State::TooLarge { .. } => "too large",
             State::Collecting { .. } => "collecting",
             State::Answering { .. } => "answering",
+            State::Done => "done",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }

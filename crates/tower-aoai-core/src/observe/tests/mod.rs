@@ -4,6 +4,7 @@ mod contract;
 mod drops;
 mod errors;
 mod hold;
+mod hostile;
 mod json;
 mod reported;
 mod streams;
