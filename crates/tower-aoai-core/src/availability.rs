@@ -68,3 +68,80 @@ impl Admission {
         Self::At(at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Call;
+
+    /// Holds each call for so many seconds, or refuses it.
+    #[derive(Debug)]
+    struct Gate(Result<u64, Option<Instant>>);
+
+    impl Availability for Gate {
+        fn admission(&self, _: &CallContext, from: Instant) -> Admission {
+            match self.0 {
+                Ok(seconds) => Admission::At(from + Duration::from_secs(seconds)),
+                Err(until) => Admission::Shut(until),
+            }
+        }
+
+        fn load(&self) -> Load {
+            Load::default()
+        }
+    }
+
+    /// Answers as if it were open since ever.
+    #[derive(Debug)]
+    struct Past(Instant);
+
+    impl Availability for Past {
+        fn admission(&self, _: &CallContext, _: Instant) -> Admission {
+            Admission::At(self.0)
+        }
+
+        fn load(&self) -> Load {
+            Load::new(1, 2)
+        }
+    }
+
+    fn fold(gates: Vec<Gate>, from: Instant) -> Admission {
+        let states: Vec<_> = gates.into_iter().map(|gate| Arc::new(gate) as Arc<dyn Availability>).collect();
+        Admission::fold(&states, &CallContext::new(Call::default(), from), from)
+    }
+
+    #[test]
+    fn each_state_is_asked_for_the_instant_at_which_the_one_before_lets_go() {
+        let now = Instant::now();
+        assert_eq!(fold(vec![], now), Admission::At(now));
+        assert_eq!(fold(vec![Gate(Ok(2)), Gate(Ok(0)), Gate(Ok(3))], now), Admission::At(now + Duration::from_secs(5)));
+        let until = Some(now + Duration::from_secs(9));
+        assert_eq!(fold(vec![Gate(Ok(2)), Gate(Err(until)), Gate(Err(None))], now), Admission::Shut(until));
+    }
+
+    #[test]
+    fn nothing_starts_before_it_was_asked_for() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(4);
+        let states: [Arc<dyn Availability>; 1] = [Arc::new(Past(now))];
+        let call = CallContext::new(Call::default(), now);
+        assert_eq!(Admission::fold(&states, &call, later), Admission::At(later));
+        assert_eq!(states[0].load(), Load::new(1, 2));
+    }
+
+    proptest! {
+        #[test]
+        fn waits_add_up_and_the_first_refusal_stands(
+            gates in prop::collection::vec(prop::result::maybe_ok(0u64..1000, Just(None)), 0..8),
+        ) {
+            let now = Instant::now();
+            let expected = gates.iter().try_fold(now, |at, gate| gate.map(|seconds| at + Duration::from_secs(seconds)));
+            let expected = expected.map_or_else(Admission::Shut, Admission::At);
+            prop_assert_eq!(fold(gates.into_iter().map(Gate).collect(), now), expected);
+        }
+    }
+}

@@ -7,6 +7,9 @@ use crate::Rejected;
 /// An error of any type: what tower's own layers speak.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// How deep in a foreign error one of ours is looked for; a chain may be a ring.
+const CAUSES: usize = 16;
+
 /// Why a call has no answer.
 ///
 /// Every layer of the workspace has this one error, whatever lies below it: an inner error that already is an
@@ -44,23 +47,48 @@ pub enum Timeout {
 impl Error {
     /// Takes over an inner service's error.
     ///
-    /// An [`Error`] stays what it is, also behind tower's `BoxError`; anything else is a [`Error::Transport`].
+    /// An [`Error`], [`Rejected`] or [`Timeout`] stays what it is: behind tower's `BoxError`, and as the
+    /// [source](StdError::source) of a foreign error, as a client leaves it that wraps what its connector says. Anything
+    /// else is a [`Error::Transport`].
     #[must_use]
     pub fn flatten(error: impl Into<BoxError>) -> Self {
         match error.into().downcast::<Self>() {
             Ok(ours) => *ours,
-            Err(foreign) => match foreign.downcast::<Rejected>() {
-                Ok(rejected) => Self::Rejected(*rejected),
-                Err(foreign) => Self::Transport(foreign),
-            },
+            Err(foreign) => Self::within(&*foreign).unwrap_or(Self::Transport(foreign)),
         }
+    }
+
+    /// The error of ours that stands behind a foreign one; of a transport's it is the foreign one that tells more.
+    fn within(foreign: &(dyn StdError + 'static)) -> Option<Self> {
+        let mut cause = Some(foreign);
+        for _ in 0..CAUSES {
+            let error = cause?;
+            let ours = error.downcast_ref::<Self>();
+            if let Some(timeout) = ours.and_then(Self::timeout).or_else(|| error.downcast_ref().copied()) {
+                return Some(Self::Timeout(timeout));
+            }
+            if let Some(rejected) = ours.and_then(Self::rejected).or_else(|| error.downcast_ref()) {
+                return Some(Self::Rejected(rejected.clone()));
+            }
+            cause = error.source();
+        }
+        None
     }
 
     /// The refusal, if this is one.
     #[must_use]
-    pub fn rejected(&self) -> Option<&Rejected> {
+    pub const fn rejected(&self) -> Option<&Rejected> {
         match self {
             Self::Rejected(rejected) => Some(rejected),
+            _ => None,
+        }
+    }
+
+    /// The time limit, if one ran out.
+    #[must_use]
+    pub const fn timeout(&self) -> Option<Timeout> {
+        match self {
+            Self::Timeout(timeout) => Some(*timeout),
             _ => None,
         }
     }
@@ -135,6 +163,54 @@ mod tests {
         let reboxed: BoxError = Error::flatten(boxed).into();
         let flat = Error::flatten(reboxed);
         assert_eq!(flat.rejected().map(Rejected::by), Some("token bucket"));
+    }
+
+    /// As a client wraps what its connector says.
+    #[derive(Debug)]
+    struct Wrapped(BoxError);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("client error (Connect)")
+        }
+    }
+
+    impl StdError for Wrapped {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    /// Its own cause.
+    #[derive(Debug)]
+    struct Ring;
+
+    impl fmt::Display for Ring {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("round and round")
+        }
+    }
+
+    impl StdError for Ring {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(self)
+        }
+    }
+
+    #[test]
+    fn an_error_of_ours_is_found_behind_a_foreign_one() {
+        let wrapped = |inner: BoxError| Error::flatten(Wrapped(Box::new(Wrapped(inner))));
+        let rejected = Rejected::new(Reason::QueueFull, "token bucket");
+        for inner in [Box::new(Error::from(Timeout::Connect)) as BoxError, Box::new(Timeout::Connect)] {
+            assert_eq!(wrapped(inner).timeout(), Some(Timeout::Connect));
+        }
+        for inner in [Box::new(Error::from(rejected.clone())) as BoxError, Box::new(rejected.clone())] {
+            assert_eq!(wrapped(inner).rejected(), Some(&rejected));
+        }
+        let transport = wrapped(Error::flatten("reset").into());
+        assert!(transport.source().is_some_and(|source| source.is::<Wrapped>()), "what the client said stays");
+        assert!(matches!(Error::flatten(Ring), Error::Transport(_)));
+        assert_eq!(Error::flatten(Timeout::Idle).timeout(), Some(Timeout::Idle));
     }
 
     #[test]

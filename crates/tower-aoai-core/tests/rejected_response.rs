@@ -67,6 +67,9 @@ async fn other_errors_stay_errors_unless_asked_for() {
     assert!(matches!(answer(RejectedResponseLayer::new(), late()).await, Err(Error::Timeout(Timeout::FirstByte))));
     let every = RejectedResponseLayer::new().every_error();
     assert_eq!(answer(every, late()).await.expect("an answer").status(), 504);
+    let own = answer(every, Timeout::Deadline.into()).await.expect("an answer");
+    assert_eq!((own.status().as_u16(), &own.headers()["x-should-retry"]), (504, &"false".parse().expect("a value")));
+    assert!(!answer(every, late()).await.expect("an answer").headers().contains_key("x-should-retry"));
     let secret = Error::flatten("the key is 1234");
     let response = answer(every, secret).await.expect("an answer");
     assert_eq!(response.status(), 502);

@@ -85,7 +85,9 @@ pub enum HeadVerdict {
 }
 
 /// An error that came inside a stream whose head was a 200.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+///
+/// Its `Debug` leaves the message out: it may quote a prompt.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct StreamError<'a> {
     /// `error.code`, if it was a string or a number.
     pub code: Option<&'a str>,
@@ -93,6 +95,12 @@ pub struct StreamError<'a> {
     pub kind: Option<&'a str>,
     /// `error.message`.
     pub message: Option<&'a str>,
+}
+
+impl fmt::Debug for StreamError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamError").field("code", &self.code).field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// Says what the result of an attempt means.

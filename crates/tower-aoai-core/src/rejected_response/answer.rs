@@ -13,7 +13,7 @@ use pin_project::pin_project;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{BoxError, Error, Reason};
+use crate::{BoxError, Error, Reason, Rejected, Timeout};
 
 /// The inner service's body, or that of an answer made here.
 #[pin_project]
@@ -54,14 +54,12 @@ pub(super) fn response<B>(error: &Error, now: Instant) -> Response<ResponseBody<
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(rejected) = error.rejected() {
-        match rejected.opens_at() {
-            Some(at) => hint(headers, at.saturating_duration_since(now)),
-            None if !is_worth_retrying(rejected.reason()) => {
-                headers.insert("x-should-retry", HeaderValue::from_static("false"));
-            }
-            None => {}
+    match error.rejected().and_then(Rejected::opens_at) {
+        Some(at) => hint(headers, at.saturating_duration_since(now)),
+        None if !is_worth_retrying(error) => {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
+        None => {}
     }
     response
 }
@@ -74,16 +72,21 @@ fn hint(headers: &mut HeaderMap, wait: std::time::Duration) {
     headers.insert(header::RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
 }
 
-const fn is_worth_retrying(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::QueueFull
-            | Reason::QuotaSpent
-            | Reason::StartBy
-            | Reason::CircuitOpen
-            | Reason::NoEndpoint
-            | Reason::ShuttingDown
-    )
+/// Whether the same call may succeed later; a deadline is the caller's own.
+const fn is_worth_retrying(error: &Error) -> bool {
+    match error {
+        Error::Rejected(rejected) => matches!(
+            rejected.reason(),
+            Reason::QueueFull
+                | Reason::QuotaSpent
+                | Reason::StartBy
+                | Reason::CircuitOpen
+                | Reason::NoEndpoint
+                | Reason::ShuttingDown
+        ),
+        Error::Timeout(timeout) => !matches!(timeout, Timeout::Deadline),
+        Error::Transport(_) => true,
+    }
 }
 
 fn kind(status: StatusCode) -> &'static str {
