@@ -3,6 +3,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 use crate::{
     ConnectionFault,
     answer::stream::{Playback, Step},
+    latency::later,
     ticket::Ticket,
 };
 
@@ -35,33 +37,43 @@ enum Inner {
 struct Streaming {
     playback: Playback,
     sleep: Option<Pin<Box<Sleep>>>,
+    drip: Option<Drip>,
+}
+
+/// A slow line: what there is goes out a few bytes at a time.
+struct Drip {
+    bytes: usize,
+    gap: Duration,
+    next: Instant,
+    rest: Bytes,
 }
 
 impl SimulatedBody {
     pub(crate) fn whole(body: Bytes) -> Self {
-        Self {
-            inner: Inner::Whole(body),
-            ticket: None,
-        }
+        Self { inner: Inner::Whole(body), ticket: None }
     }
 
     pub(crate) fn stream(playback: Playback) -> Self {
-        let streaming = Streaming {
-            playback,
-            sleep: None,
-        };
-        Self {
-            inner: Inner::Stream(Box::new(streaming)),
-            ticket: None,
+        let streaming = Streaming { playback, sleep: None, drip: None };
+        Self { inner: Inner::Stream(Box::new(streaming)), ticket: None }
+    }
+
+    /// So many bytes at a time, with `gap` between, from `start` on. A whole answer becomes a
+    /// stream by that.
+    pub(crate) fn drip(mut self, bytes: usize, gap: Duration, start: Instant) -> Self {
+        if let Inner::Whole(body) = &mut self.inner {
+            let playback = Playback::raw([std::mem::take(body)], start);
+            self = Self::stream(playback);
         }
+        if let Inner::Stream(stream) = &mut self.inner {
+            stream.drip = Some(Drip { bytes: bytes.max(1), gap, next: start, rest: Bytes::new() });
+        }
+        self
     }
 
     /// A body that breaks at once.
     pub(crate) fn broken() -> Self {
-        Self {
-            inner: Inner::Broken,
-            ticket: None,
-        }
+        Self { inner: Inner::Broken, ticket: None }
     }
 
     /// From here on the journal's entry ends with this body.
@@ -115,10 +127,16 @@ impl Body for SimulatedBody {
                 if stream.wait(cx).is_pending() {
                     return Poll::Pending;
                 }
+                if let Some(drop) = stream.next_drop() {
+                    if stream.is_over() {
+                        this.complete();
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(drop))));
+                }
                 match stream.playback.step() {
                     Step::Event(event, content) => {
-                        let (delivered, over) =
-                            (stream.playback.delivered(), stream.playback.is_over());
+                        let event = stream.begin(event);
+                        let (delivered, over) = (stream.playback.delivered(), stream.is_over());
                         if content && let Some(ticket) = &mut this.ticket {
                             ticket.content(Instant::now(), Some(delivered));
                         }
@@ -145,9 +163,7 @@ impl Body for SimulatedBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Inner::Whole(body) => {
-                SizeHint::with_exact(u64::try_from(body.len()).unwrap_or(u64::MAX))
-            }
+            Inner::Whole(body) => SizeHint::with_exact(u64::try_from(body.len()).unwrap_or(u64::MAX)),
             Inner::Over => SizeHint::with_exact(0),
             Inner::Stream(_) | Inner::Broken => SizeHint::default(),
         }
@@ -155,9 +171,35 @@ impl Body for SimulatedBody {
 }
 
 impl Streaming {
+    /// More of the event that has begun, if not all of it has gone out.
+    fn next_drop(&mut self) -> Option<Bytes> {
+        let drip = self.drip.as_mut().filter(|drip| !drip.rest.is_empty())?;
+        drip.next = later(drip.next.max(Instant::now()), drip.gap);
+        let some = drip.bytes.min(drip.rest.len());
+        Some(drip.rest.split_to(some))
+    }
+
+    /// As much of an event as goes out at once.
+    fn begin(&mut self, event: Bytes) -> Bytes {
+        let Some(drip) = &mut self.drip else {
+            return event;
+        };
+        drip.rest = event;
+        self.next_drop().unwrap_or_default()
+    }
+
+    fn is_over(&self) -> bool {
+        let dripping = self.drip.as_ref().is_some_and(|drip| !drip.rest.is_empty());
+        !dripping && self.playback.is_over()
+    }
+
     /// Until the next step is due.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.playback.due();
+        let mut due = self.playback.due();
+        if let Some(drip) = &self.drip {
+            // What is begun goes on, whether or not the next event is due.
+            due = if drip.rest.is_empty() { due.max(drip.next) } else { drip.next };
+        }
         if due <= Instant::now() {
             return Poll::Ready(());
         }
@@ -184,8 +226,6 @@ impl fmt::Debug for SimulatedBody {
             Inner::Broken => "broken",
             Inner::Over => "over",
         };
-        f.debug_struct("SimulatedBody")
-            .field("state", &state)
-            .finish_non_exhaustive()
+        f.debug_struct("SimulatedBody").field("state", &state).finish_non_exhaustive()
     }
 }

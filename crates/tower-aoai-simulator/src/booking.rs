@@ -4,9 +4,7 @@ use tokio::time::Instant;
 
 use crate::{
     deployment::{Deployment, Kind},
-    quota::{
-        ProvisionedQuota, QuotaSnapshot, Refusal, RefusalReason, RequestWindow, StandardQuota,
-    },
+    quota::{ProvisionedQuota, QuotaSnapshot, Refusal, RefusalReason, RequestWindow, StandardQuota},
 };
 
 /// What a request is to be charged.
@@ -20,10 +18,7 @@ pub(crate) struct Charge {
 
 /// A deployment's quota, whatever its kind.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each deployment, and never moved"
-)]
+#[expect(clippy::large_enum_variant, reason = "one for each deployment, and never moved")]
 pub(crate) enum Quota {
     Standard(StandardQuota),
     Provisioned(ProvisionedQuota),
@@ -42,8 +37,7 @@ impl Quota {
                     deployment.request_limit,
                     start,
                 );
-                let quota =
-                    StandardQuota::new(tokens, deployment.token_limit, Some(requests), start);
+                let quota = StandardQuota::new(tokens, deployment.token_limit, Some(requests), start);
                 Self::Standard(quota.count_refused(deployment.count_refused))
             }
             Kind::Provisioned => {
@@ -64,10 +58,9 @@ impl Quota {
         let cost = self.cost(charge);
         let decision = match self {
             Self::Standard(quota) => quota.admit(now, cost),
-            Self::Provisioned(quota) => quota.admit(now, cost).map_err(|retry_after| Refusal {
-                reason: RefusalReason::Utilisation,
-                retry_after,
-            }),
+            Self::Provisioned(quota) => quota
+                .admit(now, cost)
+                .map_err(|retry_after| Refusal { reason: RefusalReason::Utilisation, retry_after }),
             Self::Unlimited => Ok(()),
         };
         (cost, decision)
@@ -102,18 +95,14 @@ impl Quota {
     pub(crate) fn snapshot(&self, now: Instant) -> QuotaSnapshot {
         match self {
             Self::Standard(quota) => quota.snapshot(now),
-            Self::Provisioned(quota) => QuotaSnapshot::Provisioned {
-                utilisation: quota.utilisation(now),
-            },
+            Self::Provisioned(quota) => QuotaSnapshot::Provisioned { utilisation: quota.utilisation(now) },
             Self::Unlimited => QuotaSnapshot::Unlimited,
         }
     }
 
     fn cost(&self, charge: Charge) -> u64 {
         match self {
-            Self::Provisioned(quota) => {
-                quota.weigh(charge.prompt.saturating_sub(charge.cached), charge.output)
-            }
+            Self::Provisioned(quota) => quota.weigh(charge.prompt.saturating_sub(charge.cached), charge.output),
             _ => charge.prompt.saturating_add(charge.output),
         }
     }

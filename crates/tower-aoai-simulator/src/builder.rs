@@ -4,10 +4,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    CompletionLength, Deployment, FourCharacters, Latency, Simulator, TokenCounter,
+    CompletionLength, Deployment, FourCharacters, Latency, Simulator, TokenCounter, TokenIssuer,
     booking::Quota,
     journal::Journal,
-    script::Scene,
+    scene::Scene,
     state::{Config, Shared, State},
 };
 
@@ -16,6 +16,11 @@ use crate::{
 pub struct SimulatorBuilder {
     seed: u64,
     keys: Vec<String>,
+    issuer: Option<TokenIssuer>,
+    region: Arc<str>,
+    custom_headers: Option<usize>,
+    body_limit: usize,
+    nowhere: bool,
     deployments: Vec<Deployment>,
     latency: Latency,
     completion_length: CompletionLength,
@@ -30,6 +35,11 @@ impl Default for SimulatorBuilder {
         Self {
             seed: 0,
             keys: Vec::new(),
+            issuer: None,
+            region: "Sweden Central".into(),
+            custom_headers: Some(10),
+            body_limit: 64 * 1024 * 1024,
+            nowhere: false,
             deployments: Vec::new(),
             latency: Latency::default(),
             completion_length: CompletionLength::default(),
@@ -50,16 +60,50 @@ impl SimulatorBuilder {
     }
 
     /// A key that is accepted, as `api-key` or as a Bearer token; call again for more. Without
-    /// any, every request is let in.
+    /// any, and without an [issuer](Self::token_issuer), every request is let in.
     pub fn api_key(mut self, key: &str) -> Self {
         self.keys.push(key.to_owned());
         self
     }
 
+    /// Whose Bearer tokens are accepted beside the keys. Default nobody's.
+    pub fn token_issuer(mut self, issuer: TokenIssuer) -> Self {
+        self.issuer = Some(issuer);
+        self
+    }
+
+    /// The region of deployments that do not [say](Deployment::region) their own. Default
+    /// `Sweden Central`.
+    pub fn region(mut self, region: &str) -> Self {
+        self.region = region.into();
+        self
+    }
+
+    /// How many custom headers a request may have; one with more is answered 431. Default 10, by
+    /// Azure's documentation, which does not say what a custom header is: here any but those of
+    /// HTTP itself, of credentials, of tracing and of SDKs (`x-ms-*`, `x-stainless-*`,
+    /// `openai-*`) and the simulator's own. `None`: as many as one likes.
+    pub fn custom_headers(mut self, most: Option<usize>) -> Self {
+        self.custom_headers = most;
+        self
+    }
+
+    /// How many bytes a request's body may have; a larger one is answered 413 and not read
+    /// further. Default 64 MiB; what Azure allows is not documented.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// Nothing is to be found here, whatever is asked for.
+    pub(crate) fn nowhere(mut self) -> Self {
+        self.nowhere = true;
+        self
+    }
+
     /// Adds a deployment, in place of one of the same name.
     pub fn deployment(mut self, deployment: Deployment) -> Self {
-        self.deployments
-            .retain(|other| other.name != deployment.name);
+        self.deployments.retain(|other| other.name != deployment.name);
         self.deployments.push(deployment);
         self
     }
@@ -104,7 +148,12 @@ impl SimulatorBuilder {
 
     /// The simulator, with all quotas unused.
     #[must_use]
-    pub fn build(self) -> Simulator {
+    pub fn build(mut self) -> Simulator {
+        for deployment in &mut self.deployments {
+            if deployment.region.is_empty() {
+                deployment.region = Arc::clone(&self.region);
+            }
+        }
         let started = self.started.unwrap_or_else(Instant::now);
         let names: HashMap<_, _> = self
             .deployments
@@ -113,13 +162,11 @@ impl SimulatorBuilder {
             .map(|(index, deployment)| (Arc::clone(&deployment.name), index))
             .collect();
         let state = State {
-            quotas: self
-                .deployments
-                .iter()
-                .map(|deployment| Quota::of(deployment, started))
-                .collect(),
+            quotas: self.deployments.iter().map(|deployment| Quota::of(deployment, started)).collect(),
             slowness: vec![1.0; self.deployments.len()],
+            quirks: self.deployments.iter().map(Deployment::quirks).collect(),
             scenes: HashMap::new(),
+            region_scenes: HashMap::new(),
             any_scene: Scene::default(),
             journal: Journal::new(self.journal_capacity),
             departures: 0,
@@ -127,6 +174,11 @@ impl SimulatorBuilder {
         let config = Config {
             seed: self.seed,
             keys: self.keys,
+            issuer: self.issuer,
+            region: self.region,
+            custom_headers: self.custom_headers,
+            body_limit: self.body_limit,
+            nowhere: self.nowhere,
             deployments: self.deployments,
             names,
             latency: self.latency,
@@ -135,12 +187,7 @@ impl SimulatorBuilder {
             started,
             unix_time: self.unix_time,
         };
-        Simulator {
-            shared: Arc::new(Shared {
-                config,
-                state: Mutex::new(state),
-            }),
-        }
+        Simulator { shared: Arc::new(Shared { config, state: Mutex::new(state) }) }
     }
 }
 

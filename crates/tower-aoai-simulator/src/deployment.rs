@@ -56,6 +56,13 @@ pub enum Wording {
     Typed,
 }
 
+/// The habits of a deployment's headers that tests change while it runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Quirks {
+    pub(crate) style: HeaderStyle,
+    pub(crate) hints: RetryHints,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Standard,
@@ -69,6 +76,7 @@ pub(crate) enum Kind {
 pub struct Deployment {
     pub(crate) name: Arc<str>,
     pub(crate) model: Arc<str>,
+    /// Empty: the simulator's.
     pub(crate) region: Arc<str>,
     pub(crate) kind: Kind,
     pub(crate) tokens_per_minute: u64,
@@ -91,6 +99,8 @@ pub struct Deployment {
     pub(crate) completion_length: Option<CompletionLength>,
     pub(crate) refuse_in_stream: bool,
     pub(crate) annotations: bool,
+    pub(crate) asynchronous_filter: bool,
+    pub(crate) spillover: Option<Arc<str>>,
 }
 
 impl Deployment {
@@ -98,7 +108,7 @@ impl Deployment {
         Self {
             name: name.into(),
             model: name.into(),
-            region: "Sweden Central".into(),
+            region: "".into(),
             kind,
             tokens_per_minute: 30_000,
             requests_per_minute: None,
@@ -119,6 +129,8 @@ impl Deployment {
             completion_length: None,
             refuse_in_stream: true,
             annotations: true,
+            asynchronous_filter: false,
+            spillover: None,
         }
     }
 
@@ -145,7 +157,7 @@ impl Deployment {
         self
     }
 
-    /// As `x-ms-region` names it. Default `Sweden Central`.
+    /// As `x-ms-region` names it. Default the simulator's.
     pub fn region(mut self, region: &str) -> Self {
         self.region = region.into();
         self
@@ -269,6 +281,45 @@ impl Deployment {
     pub fn annotations(mut self, annotations: bool) -> Self {
         self.annotations = annotations;
         self
+    }
+
+    /// Whether the content filter looks at streams while they are on their way, so that its
+    /// findings come in events of their own, the last after the finish reason. Default no: then
+    /// they are in every event.
+    pub fn asynchronous_filter(mut self, asynchronous: bool) -> Self {
+        self.asynchronous_filter = asynchronous;
+        self
+    }
+
+    /// Provisioned: the standard deployment of the same resource that serves a request in its
+    /// place when this one answers 429, a 400 about the length of the prompt, 500 or 503; Azure's
+    /// `spilloverDeploymentName`. Default none; then a request may name one by the header
+    /// `x-ms-spillover-deployment`.
+    pub fn spillover(mut self, deployment: &str) -> Self {
+        self.spillover = Some(deployment.into());
+        self
+    }
+
+    /// The name by which requests ask for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of the model behind it.
+    #[must_use]
+    pub fn model_name(&self) -> &str {
+        &self.model
+    }
+
+    /// The region it is in; empty while it has none of its own and is in no simulator.
+    #[must_use]
+    pub fn region_name(&self) -> &str {
+        &self.region
+    }
+
+    pub(crate) fn quirks(&self) -> Quirks {
+        Quirks { style: self.header_style, hints: self.retry_hints }
     }
 
     pub(crate) fn is_provisioned(&self) -> bool {

@@ -37,11 +37,7 @@ impl Draws {
 
     /// Log-normal with median 1.
     pub(crate) fn log_normal(&mut self, sigma: f64) -> f64 {
-        if sigma == 0.0 {
-            1.0
-        } else {
-            (sigma * self.normal()).exp()
-        }
+        if sigma == 0.0 { 1.0 } else { (sigma * self.normal()).exp() }
     }
 
     /// A version 4 UUID.

@@ -7,6 +7,12 @@ use std::fmt;
 pub trait TokenCounter: fmt::Debug + Send + Sync {
     /// How many tokens this text has.
     fn count(&self, text: &str) -> u64;
+
+    /// How many tokens it has for this model. Default the same for all models.
+    fn count_for(&self, model: &str, text: &str) -> u64 {
+        let _ = model;
+        self.count(text)
+    }
 }
 
 /// One token for every four characters begun. Within a few percent of the real count for English
@@ -17,9 +23,7 @@ pub struct FourCharacters;
 
 impl TokenCounter for FourCharacters {
     fn count(&self, text: &str) -> u64 {
-        u64::try_from(text.chars().count())
-            .unwrap_or(u64::MAX)
-            .div_ceil(4)
+        u64::try_from(text.chars().count()).unwrap_or(u64::MAX).div_ceil(4)
     }
 }
 
@@ -43,12 +47,7 @@ impl Default for Estimate {
     /// Four characters a token, no bias, no noise, 16 tokens of output when the request does not
     /// limit it.
     fn default() -> Self {
-        Self {
-            characters_per_token: 4.0,
-            bias: 1.0,
-            noise: 0.0,
-            default_output: 16,
-        }
+        Self { characters_per_token: 4.0, bias: 1.0, noise: 0.0, default_output: 16 }
     }
 }
 
@@ -88,10 +87,7 @@ impl Estimate {
     /// for `output` tokens (`None`: it sets no limit) for each of `choices` answers. `normal` is a
     /// draw from the standard normal distribution, used only where there is noise.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "prompts are far below 2^52 characters"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "prompts are far below 2^52 characters")]
     pub fn charge(&self, characters: u64, output: Option<u64>, choices: u64, normal: f64) -> u64 {
         let prompt = (characters as f64 / self.characters_per_token).ceil();
         self.charge_counted(prompt as u64, output, choices, normal)
@@ -99,36 +95,20 @@ impl Estimate {
 
     /// The same for a prompt whose tokens are known.
     #[must_use]
-    pub fn charge_counted(
-        &self,
-        prompt: u64,
-        output: Option<u64>,
-        choices: u64,
-        normal: f64,
-    ) -> u64 {
-        self.prompt_counted(prompt, normal)
-            .saturating_add(self.output(output, choices))
+    pub fn charge_counted(&self, prompt: u64, output: Option<u64>, choices: u64, normal: f64) -> u64 {
+        self.prompt_counted(prompt, normal).saturating_add(self.output(output, choices))
     }
 
     /// The part of the charge that is the output's.
     #[must_use]
     pub fn output(&self, output: Option<u64>, choices: u64) -> u64 {
-        output
-            .unwrap_or(self.default_output)
-            .saturating_mul(choices)
+        output.unwrap_or(self.default_output).saturating_mul(choices)
     }
 
     /// The part of the charge that is the prompt's, for a prompt of this many tokens.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "prompts are far below 2^52 tokens"
-    )]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped at zero"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "prompts are far below 2^52 tokens")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped at zero")]
     pub fn prompt_counted(&self, prompt: u64, normal: f64) -> u64 {
         let factor = self.bias * (1.0 + self.noise * normal);
         (prompt as f64 * factor).round().max(0.0) as u64

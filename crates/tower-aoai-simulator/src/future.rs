@@ -20,9 +20,6 @@ use crate::{
     ticket::Ticket,
 };
 
-/// The largest request body that is read; a larger one is answered 413.
-pub(crate) const MOST_BODY_BYTES: usize = 64 * 1024 * 1024;
-
 /// The answer of a [`Simulator`](crate::Simulator) on its way.
 ///
 /// Nothing happens before it is first polled: then the request sets out, and when it has arrived
@@ -41,10 +38,7 @@ pub struct SimulatedFuture<B> {
     stage: Stage,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every request is answered"
-)]
+#[expect(clippy::large_enum_variant, reason = "nearly every request is answered")]
 enum Stage {
     Setout,
     Travelling,
@@ -86,7 +80,8 @@ impl<B: Body> Future for SimulatedFuture<B> {
                     *this.stage = Stage::Receiving;
                 }
                 Stage::Receiving => {
-                    let read = receive(this.body.as_mut(), this.received, this.too_large, cx);
+                    let most = this.shared.config.body_limit;
+                    let read = receive(this.body.as_mut(), this.received, most, this.too_large, cx);
                     if let Err(fault) = ready!(read) {
                         *this.stage = Stage::Over;
                         return Poll::Ready(Err(fault));
@@ -94,14 +89,9 @@ impl<B: Body> Future for SimulatedFuture<B> {
                     let Some(parts) = this.parts.take() else {
                         return Poll::Pending;
                     };
-                    let body =
-                        (!*this.too_large).then(|| Bytes::from(std::mem::take(this.received)));
+                    let body = (!*this.too_large).then(|| Bytes::from(std::mem::take(this.received)));
                     let now = Instant::now();
-                    let Serving {
-                        ticket,
-                        wait,
-                        verdict,
-                    } = serve(this.shared, &parts, body, now);
+                    let Serving { ticket, wait, verdict } = serve(this.shared, &parts, body, now);
                     *this.sleep = timer(wait);
                     *this.stage = match verdict {
                         Verdict::Hang => Stage::Hanging(ticket),
@@ -110,9 +100,7 @@ impl<B: Body> Future for SimulatedFuture<B> {
                 }
                 Stage::Answering(..) => {
                     ready!(poll_timer(this.sleep, cx));
-                    let Stage::Answering(mut ticket, verdict) =
-                        std::mem::replace(this.stage, Stage::Over)
-                    else {
+                    let Stage::Answering(mut ticket, verdict) = std::mem::replace(this.stage, Stage::Over) else {
                         return Poll::Pending;
                     };
                     let now = Instant::now();
@@ -151,6 +139,7 @@ fn poll_timer(sleep: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll
 fn receive<B: Body>(
     mut body: Pin<&mut B>,
     received: &mut BytesMut,
+    most: usize,
     too_large: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), ConnectionFault>> {
@@ -164,7 +153,7 @@ fn receive<B: Body>(
                 };
                 while data.has_remaining() {
                     let chunk = data.chunk();
-                    if received.len() + chunk.len() > MOST_BODY_BYTES {
+                    if received.len() + chunk.len() > most {
                         *too_large = true;
                         break;
                     }
@@ -188,8 +177,6 @@ impl<B> fmt::Debug for SimulatedFuture<B> {
             Stage::Hanging(_) => "hanging",
             Stage::Over => "over",
         };
-        f.debug_struct("SimulatedFuture")
-            .field("stage", &stage)
-            .finish_non_exhaustive()
+        f.debug_struct("SimulatedFuture").field("stage", &stage).finish_non_exhaustive()
     }
 }

@@ -61,6 +61,8 @@ pub struct Served {
     pub retry_hint: Option<Duration>,
     /// Whether the answer was dictated by a script.
     pub scripted: bool,
+    /// The standard deployment that served it in place of the provisioned one it asked for.
+    pub spilled_to: Option<Arc<str>>,
     /// `x-ms-client-request-id` of the request.
     pub client_request_id: Option<HeaderValue>,
     /// How it ended.
@@ -71,10 +73,7 @@ impl Served {
     /// Whether the caller went away before it had the answer.
     #[must_use]
     pub fn was_cancelled(&self) -> bool {
-        matches!(
-            self.ending,
-            Ending::CancelledBeforeHead | Ending::CancelledInBody
-        )
+        matches!(self.ending, Ending::CancelledBeforeHead | Ending::CancelledInBody)
     }
 }
 
@@ -88,11 +87,12 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            entries: VecDeque::new(),
-            capacity: capacity.max(1),
-            forgotten: 0,
-        }
+        Self { entries: VecDeque::new(), capacity: capacity.max(1), forgotten: 0 }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.forgotten = self.next();
+        self.entries.clear();
     }
 
     /// The number of the next entry.

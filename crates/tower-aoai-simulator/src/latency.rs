@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::draw::Draws;
+use crate::{draw::Draws, script::Pace};
 
 /// How long the simulated service takes.
 ///
@@ -107,11 +107,7 @@ impl Latency {
     /// every request takes the same.
     #[must_use]
     pub fn spread(mut self, sigma: f64) -> Self {
-        self.spread = if sigma.is_finite() {
-            sigma.max(0.0)
-        } else {
-            0.0
-        };
+        self.spread = if sigma.is_finite() { sigma.max(0.0) } else { 0.0 };
         self
     }
 
@@ -119,16 +115,13 @@ impl Latency {
         if self.network_spread.is_zero() {
             return self.network;
         }
-        self.network
-            .saturating_add(scale(self.network_spread, draws.exponential()))
+        self.network.saturating_add(scale(self.network_spread, draws.exponential()))
     }
 
     /// The times of one answer, slowed down by `factor`.
     pub(crate) fn draw(&self, prompt_tokens: u64, factor: f64, draws: &mut Draws) -> Times {
         let prompt = u32::try_from(prompt_tokens).unwrap_or(u32::MAX);
-        let first = self
-            .first_token
-            .saturating_add(self.per_prompt_token.saturating_mul(prompt));
+        let first = self.first_token.saturating_add(self.per_prompt_token.saturating_mul(prompt));
         let first = scale(first, factor);
         Times {
             head: self.head.map_or(first, |head| head.min(first)),
@@ -147,6 +140,13 @@ pub(crate) struct Times {
 }
 
 impl Times {
+    /// As a script wants them.
+    pub(crate) fn paced(self, pace: Pace) -> Self {
+        let first = pace.first.or(pace.head).unwrap_or(self.first);
+        let head = pace.head.unwrap_or(self.head).min(first);
+        Self { head, first, gap: pace.gap.unwrap_or(self.gap) }
+    }
+
     /// When token number `index` (from 0) is there.
     pub(crate) fn token(&self, index: u64) -> Duration {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -173,11 +173,7 @@ fn scale(duration: Duration, factor: f64) -> Duration {
         return duration;
     }
     let seconds = duration.as_secs_f64() * factor;
-    Duration::from_secs_f64(if seconds.is_finite() {
-        seconds.clamp(0.0, CENTURY)
-    } else {
-        CENTURY
-    })
+    Duration::from_secs_f64(if seconds.is_finite() { seconds.clamp(0.0, CENTURY) } else { CENTURY })
 }
 
 /// How many tokens an answer has when the request does not say so itself.
@@ -210,18 +206,12 @@ impl Default for CompletionLength {
 }
 
 impl CompletionLength {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
     pub(crate) fn draw(self, draws: &mut Draws) -> u64 {
         match self {
             Self::Fixed(tokens) => tokens.into(),
             Self::Uniform(low, high) => draws.between(low, high).into(),
-            Self::LogNormal { median, sigma } => {
-                (median * draws.log_normal(sigma)).round().clamp(0.0, 1e6) as u64
-            }
+            Self::LogNormal { median, sigma } => (median * draws.log_normal(sigma)).round().clamp(0.0, 1e6) as u64,
         }
     }
 }

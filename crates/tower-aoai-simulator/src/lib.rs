@@ -73,23 +73,32 @@
 mod answer;
 mod body;
 mod booking;
+#[cfg(feature = "bpe")]
+mod bpe;
 mod builder;
 mod deployment;
 mod draw;
 mod estimate;
 mod fault;
 mod future;
+mod issuer;
 mod journal;
 mod latency;
 mod models;
 pub mod quota;
 mod request;
+mod scene;
 mod script;
 mod serve;
+#[cfg(feature = "server")]
+pub mod server;
 mod simulator;
 mod state;
 mod ticket;
+mod world;
 
+#[cfg(feature = "bpe")]
+pub use self::bpe::BytePairs;
 pub use self::{
     body::SimulatedBody,
     builder::SimulatorBuilder,
@@ -97,11 +106,13 @@ pub use self::{
     estimate::{Estimate, FourCharacters, TokenCounter},
     fault::ConnectionFault,
     future::SimulatedFuture,
+    issuer::TokenIssuer,
     journal::{Ending, Served},
     latency::{CompletionLength, Latency},
     request::Operation,
     script::Scripted,
     simulator::{Script, Simulator},
+    world::{World, WorldBuilder},
 };
 
 /// Request header: how many tokens the prompt is taken to have, in place of a count.

@@ -1,13 +1,11 @@
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tokio::time::Instant;
 
 use crate::{
-    answer::{errors::Failure, refusal::Hint},
+    answer::{Call, Content, errors::Failure, refusal::Hint},
     deployment::RetryHints,
-    draw::Draws,
 };
 
 /// One answer that is dictated instead of decided.
@@ -20,7 +18,25 @@ use crate::{
 pub struct Scripted {
     pub(crate) kind: Kind,
     pub(crate) headers: HeaderMap,
-    pub(crate) delay: Option<Duration>,
+    pub(crate) without: Vec<HeaderName>,
+    pub(crate) pace: Pace,
+    /// What the answer says, where it is not for the request to decide.
+    pub(crate) content: Option<Content>,
+    /// The content filter blocks the answer after so many tokens.
+    pub(crate) filtered_after: Option<u64>,
+}
+
+/// How fast an answer comes, where it is not for the latency model to decide.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pace {
+    /// To the head.
+    pub(crate) head: Option<Duration>,
+    /// To the first token.
+    pub(crate) first: Option<Duration>,
+    /// From token to token.
+    pub(crate) gap: Option<Duration>,
+    /// So many bytes at a time, with so long between.
+    pub(crate) drip: Option<(usize, Duration)>,
 }
 
 #[derive(Debug, Clone)]
@@ -28,6 +44,8 @@ pub(crate) enum Kind {
     /// The catalogue's answer of this status.
     Status(StatusCode),
     Failure(Failure),
+    /// A 400 in the words of the operation asked for.
+    ContentFilter,
     /// A 429 in the deployment's own words.
     RateLimited(Hint),
     /// A stream of exactly these bytes, event by event.
@@ -53,6 +71,8 @@ pub(crate) enum StreamFault {
     End,
     /// Everything comes but `[DONE]`.
     NoDone,
+    /// One event that is no JSON, then the rest as usual.
+    Malformed,
 }
 
 impl Scripted {
@@ -60,13 +80,38 @@ impl Scripted {
         Self {
             kind,
             headers: HeaderMap::new(),
-            delay: None,
+            without: Vec::new(),
+            pace: Pace::default(),
+            content: None,
+            filtered_after: None,
         }
     }
 
     /// An answer as usual, admitted whatever the quota says.
     pub fn ok() -> Self {
         Self::new(Kind::Usual(None))
+    }
+
+    /// An answer as usual that says this.
+    pub fn text(text: &str) -> Self {
+        Self { content: Some(Content::text(text)), ..Self::ok() }
+    }
+
+    /// An answer as usual that calls these tools: each a name and its arguments in JSON, which
+    /// are sent as they are. Legacy completions have no tools and say nothing then.
+    pub fn tool_calls<'a>(calls: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let calls = calls.into_iter().map(|(name, arguments)| Call {
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+            by_name: false,
+        });
+        Self { content: Some(Content::Calls(calls.collect())), ..Self::ok() }
+    }
+
+    /// An answer that the content filter blocks after so many tokens: `finish_reason`
+    /// `content_filter`, status 200, and charged.
+    pub fn filtered_after(tokens: u64) -> Self {
+        Self { filtered_after: Some(tokens), ..Self::ok() }
     }
 
     /// An error of this status, with the body Azure is known to send by it. A number that is no
@@ -78,33 +123,18 @@ impl Scripted {
     /// This status and body, as JSON if it looks like it.
     pub fn response(status: u16, body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        let content_type = if body.starts_with(b"{") {
-            "application/json"
-        } else {
-            "text/plain"
-        };
-        Self::new(Kind::Failure(Failure {
-            status: of(status),
-            content_type,
-            body,
-        }))
+        let content_type = if body.starts_with(b"{") { "application/json" } else { "text/plain" };
+        Self::new(Kind::Failure(Failure { status: of(status), content_type, body }))
     }
 
     /// A 429 that says to come back after this time, in `retry-after-ms` and `retry-after`.
     pub fn rate_limited(after: Duration) -> Self {
-        Self::new(Kind::RateLimited(Hint::of(
-            after,
-            RetryHints::Milliseconds,
-            true,
-        )))
+        Self::new(Kind::RateLimited(Hint::of(after, RetryHints::Milliseconds, true)))
     }
 
     /// A 429 whose `retry-after` is in whole seconds and has no milliseconds beside it.
     pub fn rate_limited_seconds(seconds: u64) -> Self {
-        Self::new(Kind::RateLimited(Hint {
-            milliseconds: None,
-            seconds: Some(seconds),
-        }))
+        Self::new(Kind::RateLimited(Hint { milliseconds: None, seconds: Some(seconds) }))
     }
 
     /// The quirk `retry-after: 1`, `retry-after-ms: 0`.
@@ -133,16 +163,24 @@ impl Scripted {
         Self::new(Kind::Failure(Failure::plain_text_503()))
     }
 
+    /// The 403 of a resource that is closed to this network.
+    pub fn virtual_network() -> Self {
+        Self::new(Kind::Failure(Failure::virtual_network()))
+    }
+
+    /// The 401 of an identity that may not do this, which comes without the usual wrapper.
+    pub fn permission_denied() -> Self {
+        Self::new(Kind::Failure(Failure::permission_denied()))
+    }
+
     /// The 400 of a filtered prompt.
     pub fn content_filter() -> Self {
-        Self::new(Kind::Failure(Failure::content_filter()))
+        Self::new(Kind::ContentFilter)
     }
 
     /// The 400 of a prompt that is too long, for a window of 128,000 tokens.
     pub fn context_length() -> Self {
-        Self::new(Kind::Failure(Failure::context_length(
-            128_000, 192_041, None,
-        )))
+        Self::new(Kind::Failure(Failure::context_length(128_000, 192_041, None)))
     }
 
     /// Status 200, a `retry-after` header, and the refusal inside the stream, as the Responses
@@ -197,6 +235,26 @@ impl Scripted {
         Self::new(Kind::Usual(Some((u64::MAX, StreamFault::NoDone))))
     }
 
+    /// One event that is no JSON after this many events that carry content, then the rest of the
+    /// stream as usual.
+    pub fn malformed_after(events: u64) -> Self {
+        Self::new(Kind::Usual(Some((events, StreamFault::Malformed))))
+    }
+
+    /// An answer as usual, so many bytes at a time with `gap` between, whatever the events'
+    /// bounds: a slow line. Zero bytes count as one.
+    pub fn drip(bytes: usize, gap: Duration) -> Self {
+        let mut scripted = Self::ok();
+        scripted.pace.drip = Some((bytes.max(1), gap));
+        scripted
+    }
+
+    /// Leaves out a header of the answer. A name that no header can have is ignored.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.without.extend(HeaderName::try_from(name));
+        self
+    }
+
     /// Adds or replaces a header of the answer. A name or value that no header can have is
     /// ignored.
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -208,57 +266,24 @@ impl Scripted {
 
     /// From the request's arrival to the answer's head, in place of the latency model's time.
     pub fn after(mut self, delay: Duration) -> Self {
-        self.delay = Some(delay);
+        self.pace.head = Some(delay);
+        self
+    }
+
+    /// From the request's arrival to the first token of a streamed answer, whose head and events
+    /// without content come before, as they would have.
+    pub fn first_token_after(mut self, delay: Duration) -> Self {
+        self.pace.first = Some(delay);
+        self
+    }
+
+    /// From one token to the next.
+    pub fn every(mut self, gap: Duration) -> Self {
+        self.pace.gap = Some(gap);
         self
     }
 }
 
 fn of(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// What is scripted for one deployment, or for all.
-#[derive(Debug, Default)]
-pub(crate) struct Scene {
-    next: VecDeque<Scripted>,
-    outages: Vec<(Instant, Instant, Scripted)>,
-    chances: Vec<(f64, Scripted)>,
-}
-
-impl Scene {
-    pub(crate) fn push(&mut self, scripted: Scripted) {
-        self.next.push_back(scripted);
-    }
-
-    pub(crate) fn during(&mut self, from: Instant, until: Instant, scripted: Scripted) {
-        self.outages.push((from, until, scripted));
-    }
-
-    pub(crate) fn sometimes(&mut self, probability: f64, scripted: Scripted) {
-        self.chances.push((probability, scripted));
-    }
-
-    pub(crate) fn waiting(&self) -> usize {
-        self.next.len()
-    }
-
-    /// The answer to a request that arrives now, if one is dictated: the queue first, then the
-    /// outage, then chance.
-    pub(crate) fn take(&mut self, now: Instant, draws: &mut Draws) -> Option<Scripted> {
-        if let Some(scripted) = self.next.pop_front() {
-            return Some(scripted);
-        }
-        let outage = self
-            .outages
-            .iter()
-            .find(|(from, until, _)| (*from..*until).contains(&now));
-        if let Some((_, _, scripted)) = outage {
-            return Some(scripted.clone());
-        }
-        let mut chance = self
-            .chances
-            .iter()
-            .filter(|(probability, _)| draws.unit() < *probability);
-        chance.next().map(|(_, scripted)| scripted.clone())
-    }
 }

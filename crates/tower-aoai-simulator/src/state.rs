@@ -4,12 +4,13 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    CompletionLength, Latency, TokenCounter,
+    CompletionLength, Latency, TokenCounter, TokenIssuer,
     booking::Quota,
-    deployment::Deployment,
+    deployment::{Deployment, Quirks},
     draw::Draws,
     journal::{Journal, Served},
-    script::{Scene, Scripted},
+    scene::Scene,
+    script::Scripted,
     ticket::Settlement,
 };
 
@@ -24,6 +25,11 @@ pub(crate) struct Shared {
 pub(crate) struct Config {
     pub(crate) seed: u64,
     pub(crate) keys: Vec<String>,
+    pub(crate) issuer: Option<TokenIssuer>,
+    pub(crate) region: Arc<str>,
+    pub(crate) custom_headers: Option<usize>,
+    pub(crate) body_limit: usize,
+    pub(crate) nowhere: bool,
     pub(crate) deployments: Vec<Deployment>,
     pub(crate) names: HashMap<Arc<str>, usize>,
     pub(crate) latency: Latency,
@@ -53,7 +59,10 @@ pub(crate) struct State {
     /// One for each deployment, in the order of the configuration.
     pub(crate) quotas: Vec<Quota>,
     pub(crate) slowness: Vec<f64>,
+    pub(crate) quirks: Vec<Quirks>,
     pub(crate) scenes: HashMap<Arc<str>, Scene>,
+    /// By the region's name as [`region_key`] writes it.
+    pub(crate) region_scenes: HashMap<String, Scene>,
     pub(crate) any_scene: Scene,
     pub(crate) journal: Journal,
     /// How many requests have set out.
@@ -94,16 +103,37 @@ impl Shared {
 }
 
 impl State {
-    /// The answer that is dictated to a request for this deployment, if one is.
+    /// How a deployment's headers are now.
+    pub(crate) fn quirks(&self, index: Option<usize>) -> Quirks {
+        let quirks = index.and_then(|index| self.quirks.get(index));
+        quirks.copied().unwrap_or_default()
+    }
+
+    /// The answer that is dictated to a request for this deployment, in this region if it was
+    /// built, if one is.
     pub(crate) fn scripted(
         &mut self,
         deployment: &str,
+        region: Option<&str>,
         now: Instant,
         draws: &mut Draws,
     ) -> Option<Scripted> {
-        let named = self.scenes.get_mut(deployment);
-        named
-            .and_then(|scene| scene.take(now, draws))
-            .or_else(|| self.any_scene.take(now, draws))
+        if let Some(scene) = self.scenes.get_mut(deployment)
+            && let Some(scripted) = scene.take(now, draws)
+        {
+            return Some(scripted);
+        }
+        if !self.region_scenes.is_empty()
+            && let Some(scene) = region.and_then(|name| self.region_scenes.get_mut(&region_key(name)))
+            && let Some(scripted) = scene.take(now, draws)
+        {
+            return Some(scripted);
+        }
+        self.any_scene.take(now, draws)
     }
+}
+
+/// A region's name as it is in addresses: `Sweden Central` and `swedencentral` are the same.
+pub(crate) fn region_key(name: &str) -> String {
+    name.replace(' ', "").to_ascii_lowercase()
 }

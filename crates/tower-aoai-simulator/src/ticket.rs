@@ -38,13 +38,7 @@ enum Stage {
 
 impl Ticket {
     pub(crate) fn new(shared: Arc<Shared>, sequence: u64, settlement: Option<Settlement>) -> Self {
-        Self {
-            shared,
-            sequence,
-            settlement,
-            stage: Stage::BeforeHead,
-            delivered: None,
-        }
+        Self { shared, sequence, settlement, stage: Stage::BeforeHead, delivered: None }
     }
 
     /// The head is handed over.

@@ -9,8 +9,7 @@ use common::{CHAT, HELLO, STREAM, STREAM_USAGE, answer, data, frames, header, po
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower_aoai_simulator::{
-    COMPLETION_TOKENS_HEADER, CompletionLength, Deployment, Ending, Estimate, Latency,
-    PROMPT_TOKENS_HEADER, Simulator,
+    COMPLETION_TOKENS_HEADER, CompletionLength, Deployment, Ending, Estimate, Latency, PROMPT_TOKENS_HEADER, Simulator,
 };
 
 fn standard() -> Simulator {
@@ -21,27 +20,18 @@ fn standard() -> Simulator {
 #[tokio::test(start_paused = true)]
 async fn a_success_has_the_captured_headers() {
     // The captured balance took a prompt beyond this model's window.
-    let deployment = Deployment::standard("gpt-4o")
-        .tokens_per_minute(1_500_000)
-        .context_window(2_000_000);
+    let deployment = Deployment::standard("gpt-4o").tokens_per_minute(1_500_000).context_window(2_000_000);
     let simulator = Simulator::builder().deployment(deployment).build();
     let mut request = post(CHAT, HELLO);
-    request
-        .headers_mut()
-        .insert(PROMPT_TOKENS_HEADER, 754_591.into());
-    request
-        .headers_mut()
-        .insert("x-ms-client-request-id", "mine".parse().unwrap());
+    request.headers_mut().insert(PROMPT_TOKENS_HEADER, 754_591.into());
+    request.headers_mut().insert("x-ms-client-request-id", "mine".parse().unwrap());
     let response = send(&simulator, request).await.unwrap();
     assert_eq!(response.status(), 200);
     for (name, value) in [
         ("cache-control", "no-cache, must-revalidate"),
         ("content-type", "application/json"),
         ("access-control-allow-origin", "*"),
-        (
-            "strict-transport-security",
-            "max-age=31536000; includeSubDomains; preload",
-        ),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
         ("x-content-type-options", "nosniff"),
         ("x-accel-buffering", "no"),
         ("x-ms-region", "Sweden Central"),
@@ -61,10 +51,7 @@ async fn a_success_has_the_captured_headers() {
     for name in ["retry-after", "retry-after-ms", "x-ratelimit-type"] {
         assert_eq!(header(&response, name), None, "{name}");
     }
-    assert_ne!(
-        header(&response, "apim-request-id"),
-        header(&response, "x-request-id")
-    );
+    assert_ne!(header(&response, "apim-request-id"), header(&response, "x-request-id"));
     let id = header(&response, "apim-request-id").unwrap();
     let lengths: Vec<usize> = id.split('-').map(str::len).collect();
     assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
@@ -78,12 +65,7 @@ async fn a_chat_completion_is_complete() {
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["model"], "gpt-4o");
     assert!(body["id"].as_str().unwrap().starts_with("chatcmpl-"));
-    assert!(
-        body["system_fingerprint"]
-            .as_str()
-            .unwrap()
-            .starts_with("fp_")
-    );
+    assert!(body["system_fingerprint"].as_str().unwrap().starts_with("fp_"));
     let choice = &body["choices"][0];
     assert_eq!(choice["finish_reason"], "length");
     assert_eq!(choice["message"]["role"], "assistant");
@@ -100,48 +82,26 @@ async fn a_chat_completion_is_complete() {
 
 #[tokio::test(start_paused = true)]
 async fn every_way_of_calling_reaches_the_deployment() {
-    let simulator = Simulator::builder()
-        .deployment(Deployment::unlimited("chat"))
-        .build();
+    let simulator = Simulator::builder().deployment(Deployment::unlimited("chat")).build();
     let messages = r#""messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]"#;
     for (path, body) in [
-        (
-            "/openai/deployments/chat/chat/completions?api-version=2024-10-21",
-            "",
-        ),
-        (
-            "/openai/deployments/%63hat/chat/completions?x=1&api-version=2025-01-01-preview",
-            "",
-        ),
+        ("/openai/deployments/chat/chat/completions?api-version=2024-10-21", ""),
+        ("/openai/deployments/%63hat/chat/completions?x=1&api-version=2025-01-01-preview", ""),
         ("/openai/v1/chat/completions", r#""model":"chat","#),
-        (
-            "/openai/v1/chat/completions?api-version=preview",
-            r#""model":"chat","#,
-        ),
-        (
-            "/models/chat/completions?api-version=2024-05-01-preview",
-            r#""model":"chat","#,
-        ),
+        ("/openai/v1/chat/completions?api-version=preview", r#""model":"chat","#),
+        ("/models/chat/completions?api-version=2024-05-01-preview", r#""model":"chat","#),
     ] {
-        let (status, answer) =
-            answer(&simulator, post(path, format!("{{{body}{messages}}}"))).await;
+        let (status, answer) = answer(&simulator, post(path, format!("{{{body}{messages}}}"))).await;
         assert_eq!(status, 200, "{path}: {answer}");
         assert_eq!(answer["usage"]["completion_tokens"], 32);
     }
     let journal = simulator.journal();
-    assert!(
-        journal
-            .iter()
-            .all(|served| served.deployment.as_deref() == Some("chat"))
-    );
+    assert!(journal.iter().all(|served| served.deployment.as_deref() == Some("chat")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_taken_either_way() {
-    let simulator = Simulator::builder()
-        .api_key("secret-key")
-        .deployment(Deployment::unlimited("gpt-4o"))
-        .build();
+    let simulator = Simulator::builder().api_key("secret-key").deployment(Deployment::unlimited("gpt-4o")).build();
     for (name, value, expected) in [
         ("api-key", "secret-key", 200),
         ("authorization", "Bearer secret-key", 200),
@@ -155,10 +115,7 @@ async fn keys_are_taken_either_way() {
         let response = send(&simulator, request).await.unwrap();
         assert_eq!(response.status(), expected, "{name}: {value}");
     }
-    let debug = format!(
-        "{simulator:?} {:?}",
-        Simulator::builder().api_key("secret-key")
-    );
+    let debug = format!("{simulator:?} {:?}", Simulator::builder().api_key("secret-key"));
     assert!(!debug.contains("secret-key"));
 }
 
@@ -175,20 +132,14 @@ async fn several_choices_are_given_and_charged() {
 
 #[tokio::test(start_paused = true)]
 async fn legacy_completions_charge_the_best_of() {
-    let simulator = Simulator::builder()
-        .deployment(Deployment::standard("legacy").tokens_per_minute(10_000))
-        .build();
+    let simulator = Simulator::builder().deployment(Deployment::standard("legacy").tokens_per_minute(10_000)).build();
     let path = "/openai/deployments/legacy/completions?api-version=2024-10-21";
     let body = r#"{"prompt":["four","eight---"],"best_of":4,"n":2}"#;
     let (status, answer) = answer(&simulator, post(path, body)).await;
     assert_eq!(status, 200);
     assert_eq!(answer["object"], "text_completion");
     assert_eq!(answer["choices"][1]["finish_reason"], "length");
-    assert_eq!(
-        answer["choices"][1]["text"].as_str().unwrap().len(),
-        64,
-        "16 by default"
-    );
+    assert_eq!(answer["choices"][1]["text"].as_str().unwrap().len(), 64, "16 by default");
     assert_eq!(answer["usage"]["prompt_tokens"], 3);
     assert_eq!(simulator.journal()[0].reserved, 3 + 4 * 16);
 }
@@ -198,11 +149,7 @@ async fn embeddings_come_as_floats_and_in_base64() {
     let deployment = Deployment::standard("embed").model("text-embedding-3-small");
     let simulator = Simulator::builder().deployment(deployment).build();
     let path = "/openai/deployments/embed/embeddings?api-version=2024-10-21";
-    let (status, body) = answer(
-        &simulator,
-        post(path, r#"{"input":["one","two"],"dimensions":4}"#),
-    )
-    .await;
+    let (status, body) = answer(&simulator, post(path, r#"{"input":["one","two"],"dimensions":4}"#)).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["object"], "list");
     assert_eq!(body["data"][1]["index"], 1);
@@ -210,10 +157,7 @@ async fn embeddings_come_as_floats_and_in_base64() {
     assert_eq!(vector.len(), 4);
     let length: f64 = vector.iter().map(|value| value * value).sum();
     assert!((length - 1.0).abs() < 1e-6);
-    assert_eq!(
-        body["usage"],
-        serde_json::json!({"prompt_tokens": 2, "total_tokens": 2})
-    );
+    assert_eq!(body["usage"], serde_json::json!({"prompt_tokens": 2, "total_tokens": 2}));
 
     let body = r#"{"input":[1,2,3],"dimensions":4,"encoding_format":"base64"}"#;
     let (_, body) = answer(&simulator, post(path, body)).await;
@@ -227,19 +171,12 @@ async fn embeddings_come_as_floats_and_in_base64() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_without_include_usage_has_no_usage_at_all() {
     let response = send(&standard(), post(CHAT, STREAM)).await.unwrap();
-    assert_eq!(
-        header(&response, "content-type"),
-        Some("text/event-stream; charset=utf-8")
-    );
+    assert_eq!(header(&response, "content-type"), Some("text/event-stream; charset=utf-8"));
     let (frames, fault) = frames(response.into_body()).await;
     assert_eq!(fault, None);
     // The filter's, the role's, three of content, the finish, the end.
     assert_eq!(frames.len(), 7, "{frames:#?}");
-    assert!(
-        frames
-            .iter()
-            .all(|frame| frame.starts_with("data: ") && frame.ends_with("\n\n"))
-    );
+    assert!(frames.iter().all(|frame| frame.starts_with("data: ") && frame.ends_with("\n\n")));
     assert_eq!(frames[6], "data: [DONE]\n\n");
     let chunks: Vec<_> = frames[..6].iter().map(|frame| data(frame)).collect();
     assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
@@ -247,20 +184,14 @@ async fn a_stream_without_include_usage_has_no_usage_at_all() {
     assert_eq!(chunks[0]["id"], "");
     assert!(chunks[0]["prompt_filter_results"].is_array());
     assert_eq!(chunks[1]["choices"][0]["delta"]["role"], "assistant");
-    let text: String = chunks[2..5]
-        .iter()
-        .map(|c| c["choices"][0]["delta"]["content"].as_str().unwrap())
-        .collect();
+    let text: String = chunks[2..5].iter().map(|c| c["choices"][0]["delta"]["content"].as_str().unwrap()).collect();
     assert_eq!(text.len(), 12);
     for chunk in &chunks[1..] {
         assert_eq!(chunk["object"], "chat.completion.chunk");
         assert_eq!(chunk["id"], chunks[1]["id"]);
         assert_eq!(chunk["model"], "gpt-4o");
     }
-    assert_eq!(
-        chunks[4]["choices"][0]["finish_reason"],
-        serde_json::Value::Null
-    );
+    assert_eq!(chunks[4]["choices"][0]["finish_reason"], serde_json::Value::Null);
     assert_eq!(chunks[5]["choices"][0]["finish_reason"], "length");
     assert_eq!(chunks[5]["choices"][0]["delta"], serde_json::json!({}));
 }
@@ -272,11 +203,7 @@ async fn with_include_usage_every_chunk_has_it_null_and_the_last_has_it() {
     assert_eq!(frames.len(), 8);
     let chunks: Vec<_> = frames[..7].iter().map(|frame| data(frame)).collect();
     for chunk in &chunks[..6] {
-        assert_eq!(
-            chunk.get("usage"),
-            Some(&serde_json::Value::Null),
-            "{chunk}"
-        );
+        assert_eq!(chunk.get("usage"), Some(&serde_json::Value::Null), "{chunk}");
     }
     assert_eq!(chunks[6]["choices"], serde_json::json!([]));
     assert_eq!(chunks[6]["usage"]["completion_tokens"], 3);
@@ -288,21 +215,10 @@ async fn with_include_usage_every_chunk_has_it_null_and_the_last_has_it() {
 async fn responses_have_their_own_events_in_order() {
     let simulator = standard();
     let body = r#"{"model":"gpt-4o","input":"Hello","max_output_tokens":2,"stream":true}"#;
-    let response = send(&simulator, post("/openai/v1/responses", body))
-        .await
-        .unwrap();
+    let response = send(&simulator, post("/openai/v1/responses", body)).await.unwrap();
     let (frames, _) = frames(response.into_body()).await;
-    let kinds: Vec<_> = frames
-        .iter()
-        .map(|frame| {
-            frame
-                .lines()
-                .next()
-                .unwrap()
-                .strip_prefix("event: ")
-                .unwrap()
-        })
-        .collect();
+    let kinds: Vec<_> =
+        frames.iter().map(|frame| frame.lines().next().unwrap().strip_prefix("event: ").unwrap()).collect();
     assert_eq!(
         kinds,
         [
@@ -324,14 +240,8 @@ async fn responses_have_their_own_events_in_order() {
     }
     let last = data(&frames[9]);
     assert_eq!(last["response"]["usage"]["output_tokens"], 2);
-    assert_eq!(
-        last["response"]["incomplete_details"]["reason"],
-        "max_output_tokens"
-    );
-    assert_eq!(
-        last["response"]["output"][0]["content"][0]["text"],
-        "The sea "
-    );
+    assert_eq!(last["response"]["incomplete_details"]["reason"], "max_output_tokens");
+    assert_eq!(last["response"]["output"][0]["content"][0]["text"], "The sea ");
 
     let body = r#"{"model":"gpt-4o","input":[{"role":"user","content":"Hello"}]}"#;
     let (status, body) = answer(&simulator, post("/openai/v1/responses", body)).await;
@@ -348,23 +258,16 @@ async fn the_length_is_dictated_and_capped() {
         .completion_length(CompletionLength::Fixed(6))
         .build();
     let usage = |body: serde_json::Value| {
-        (
-            body["usage"]["completion_tokens"].as_u64(),
-            body["choices"][0]["finish_reason"].clone(),
-        )
+        (body["usage"]["completion_tokens"].as_u64(), body["choices"][0]["finish_reason"].clone())
     };
     let (_, body) = answer(&simulator, post(CHAT, HELLO)).await;
     assert_eq!(usage(body), (Some(6), "stop".into()));
     let mut request = post(CHAT, HELLO);
-    request
-        .headers_mut()
-        .insert(COMPLETION_TOKENS_HEADER, 9.into());
+    request.headers_mut().insert(COMPLETION_TOKENS_HEADER, 9.into());
     let (_, body) = answer(&simulator, request).await;
     assert_eq!(usage(body), (Some(9), "stop".into()));
     let mut request = post(CHAT, HELLO);
-    request
-        .headers_mut()
-        .insert(COMPLETION_TOKENS_HEADER, u64::MAX.into());
+    request.headers_mut().insert(COMPLETION_TOKENS_HEADER, u64::MAX.into());
     let (_, body) = answer(&simulator, request).await;
     assert_eq!(usage(body), (Some(10), "length".into()));
 }
@@ -378,10 +281,7 @@ async fn everything_comes_at_its_time() {
         .per_prompt_token(Duration::from_millis(1))
         .per_token(Duration::from_millis(10));
     let deployment = Deployment::unlimited("gpt-4o");
-    let simulator = Simulator::builder()
-        .latency(latency)
-        .deployment(deployment)
-        .build();
+    let simulator = Simulator::builder().latency(latency).deployment(deployment).build();
     let start = Instant::now();
     let at = |instant: Instant| u64::try_from((instant - start).as_millis()).unwrap();
 
@@ -393,15 +293,8 @@ async fn everything_comes_at_its_time() {
 
     let start = Instant::now();
     let at = |instant: Instant| u64::try_from((instant - start).as_millis()).unwrap();
-    let mut body = send(&simulator, post(CHAT, STREAM))
-        .await
-        .unwrap()
-        .into_body();
-    assert_eq!(
-        at(Instant::now()),
-        58,
-        "the head comes before the first token"
-    );
+    let mut body = send(&simulator, post(CHAT, STREAM)).await.unwrap().into_body();
+    assert_eq!(at(Instant::now()), 58, "the head comes before the first token");
     let mut times = Vec::new();
     while let Some(frame) = body.frame().await {
         frame.unwrap();
@@ -425,18 +318,13 @@ async fn everything_comes_at_its_time() {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_streams_at_once() {
     let deployment = Deployment::unlimited("gpt-4o");
-    let simulator = Simulator::builder()
-        .latency(Latency::typical())
-        .deployment(deployment)
-        .build();
+    let simulator = Simulator::builder().latency(Latency::typical()).deployment(deployment).build();
     let mut set = tokio::task::JoinSet::new();
     for tokens in 0..1_000_u64 {
         let simulator = simulator.clone();
         set.spawn(async move {
             let mut request = post(CHAT, STREAM.replace(":3", ":2000"));
-            request
-                .headers_mut()
-                .insert(COMPLETION_TOKENS_HEADER, tokens.into());
+            request.headers_mut().insert(COMPLETION_TOKENS_HEADER, tokens.into());
             let response = send(&simulator, request).await.unwrap();
             frames(response.into_body()).await.0.len()
         });
@@ -446,37 +334,22 @@ async fn a_thousand_streams_at_once() {
     // Beside content: the filter's, the role's, the finish, the end.
     assert!(lengths.into_iter().eq(4..1_004));
     let journal = simulator.journal();
-    assert!(
-        journal
-            .iter()
-            .all(|served| served.ending == Ending::Complete)
-    );
+    assert!(journal.iter().all(|served| served.ending == Ending::Complete));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_estimate_may_be_biased_and_noisy() {
     let estimate = Estimate::default().bias(1.08).noise(0.1);
-    let deployment = Deployment::standard("gpt-4o")
-        .tokens_per_minute(100_000_000)
-        .estimate(estimate);
+    let deployment = Deployment::standard("gpt-4o").tokens_per_minute(100_000_000).estimate(estimate);
     let simulator = Simulator::builder().deployment(deployment).build();
     for _ in 0..1_000 {
         let mut request = post(CHAT, HELLO);
-        request
-            .headers_mut()
-            .insert(PROMPT_TOKENS_HEADER, 1_000.into());
+        request.headers_mut().insert(PROMPT_TOKENS_HEADER, 1_000.into());
         send(&simulator, request).await.unwrap();
     }
-    let charges: Vec<u64> = simulator
-        .journal()
-        .iter()
-        .map(|s| s.reserved - 10)
-        .collect();
+    let charges: Vec<u64> = simulator.journal().iter().map(|s| s.reserved - 10).collect();
     let mean = charges.iter().sum::<u64>() / 1_000;
     assert!((1_065..1_095).contains(&mean), "{mean}");
     let within: usize = charges.iter().filter(|c| c.abs_diff(1_080) <= 108).count();
-    assert!(
-        (640..720).contains(&within),
-        "{within} within one deviation"
-    );
+    assert!((640..720).contains(&within), "{within} within one deviation");
 }

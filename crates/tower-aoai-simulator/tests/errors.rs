@@ -30,18 +30,11 @@ async fn a_wrong_key_is_denied_before_anything_else() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_denied_learns_and_costs_nothing() {
-    let simulator = Simulator::builder()
-        .api_key("right")
-        .deployment(Deployment::standard("gpt-4o"))
-        .build();
+    let simulator = Simulator::builder().api_key("right").deployment(Deployment::standard("gpt-4o")).build();
     let before = simulator.quota("gpt-4o");
     let response = send(&simulator, post(CHAT, HELLO)).await.unwrap();
     assert_eq!(response.status(), 401);
-    for name in [
-        "x-ms-region",
-        "x-ms-deployment-name",
-        "x-ratelimit-remaining-tokens",
-    ] {
+    for name in ["x-ms-region", "x-ms-deployment-name", "x-ratelimit-remaining-tokens"] {
         assert!(response.headers().get(name).is_none(), "{name}");
     }
     assert_eq!(simulator.quota("gpt-4o"), before);
@@ -54,10 +47,7 @@ async fn an_unknown_deployment_does_not_exist() {
     let path = "/openai/deployments/nobody/chat/completions?api-version=2024-10-21";
     let (status, body) = answer(&simulator, post(path, "not json")).await;
     assert_eq!(status, 404);
-    assert_eq!(
-        body,
-        json!({"error": {"code": "DeploymentNotFound", "message": message}})
-    );
+    assert_eq!(body, json!({"error": {"code": "DeploymentNotFound", "message": message}}));
 
     let v1 = r#"{"model":"nobody","messages":[]}"#;
     let (status, body) = answer(&simulator, post("/openai/v1/chat/completions", v1)).await;
@@ -84,10 +74,7 @@ async fn unknown_addresses_are_not_found() {
     ] {
         let (status, body) = answer(&simulator, post(path, HELLO)).await;
         assert_eq!(status, 404, "{path}");
-        assert_eq!(
-            body,
-            json!({"error": {"code": "404", "message": "Resource not found"}})
-        );
+        assert_eq!(body, json!({"error": {"code": "404", "message": "Resource not found"}}));
     }
     let get = Request::get(CHAT).body(Full::default()).unwrap();
     assert_eq!(send(&simulator, get).await.unwrap().status(), 404);
@@ -102,85 +89,25 @@ async fn wrong_bodies_are_told_what_is_wrong() {
         ("[1]", Value::Null, Value::Null),
         ("{", Value::Null, Value::Null),
         ("{}", json!("messages"), json!("missing_required_parameter")),
-        (
-            r#"{"messages":"Hi"}"#,
-            json!("messages"),
-            json!("invalid_type"),
-        ),
-        (
-            r#"{"messages":[]}"#,
-            json!("messages"),
-            json!("empty_array"),
-        ),
-        (
-            r#"{"messages":[1]}"#,
-            json!("messages[0]"),
-            json!("invalid_type"),
-        ),
-        (
-            r#"{"messages":[{}]}"#,
-            json!("messages[0].role"),
-            json!("missing_required_parameter"),
-        ),
-        (
-            r#"{"messages":[{"role":"user","content":7}]}"#,
-            json!("messages[0].content"),
-            json!("invalid_type"),
-        ),
-        (
-            &format!(r#"{{{chat},"max_tokens":"ten"}}"#),
-            json!("max_tokens"),
-            json!("invalid_type"),
-        ),
-        (
-            &format!(r#"{{{chat},"max_tokens":1.5}}"#),
-            json!("max_tokens"),
-            json!("invalid_type"),
-        ),
-        (
-            &format!(r#"{{{chat},"max_tokens":0}}"#),
-            json!("max_tokens"),
-            json!("integer_below_min_value"),
-        ),
-        (
-            &format!(r#"{{{chat},"max_tokens":-4}}"#),
-            json!("max_tokens"),
-            json!("integer_below_min_value"),
-        ),
-        (
-            &format!(r#"{{{chat},"max_tokens":20000}}"#),
-            json!("max_tokens"),
-            json!("invalid_value"),
-        ),
-        (
-            &format!(r#"{{{chat},"n":129}}"#),
-            json!("n"),
-            json!("integer_above_max_value"),
-        ),
-        (
-            &format!(r#"{{{chat},"stream":1}}"#),
-            json!("stream"),
-            json!("invalid_type"),
-        ),
-        (
-            &format!(r#"{{{chat},"stream_options":{{"include_usage":true}}}}"#),
-            json!("stream_options"),
-            Value::Null,
-        ),
-        (
-            &format!(r#"{{{chat},"stream":true,"stream_options":[]}}"#),
-            json!("stream_options"),
-            json!("invalid_type"),
-        ),
+        (r#"{"messages":"Hi"}"#, json!("messages"), json!("invalid_type")),
+        (r#"{"messages":[]}"#, json!("messages"), json!("empty_array")),
+        (r#"{"messages":[1]}"#, json!("messages[0]"), json!("invalid_type")),
+        (r#"{"messages":[{}]}"#, json!("messages[0].role"), json!("missing_required_parameter")),
+        (r#"{"messages":[{"role":"user","content":7}]}"#, json!("messages[0].content"), json!("invalid_type")),
+        (&format!(r#"{{{chat},"max_tokens":"ten"}}"#), json!("max_tokens"), json!("invalid_type")),
+        (&format!(r#"{{{chat},"max_tokens":1.5}}"#), json!("max_tokens"), json!("invalid_type")),
+        (&format!(r#"{{{chat},"max_tokens":0}}"#), json!("max_tokens"), json!("integer_below_min_value")),
+        (&format!(r#"{{{chat},"max_tokens":-4}}"#), json!("max_tokens"), json!("integer_below_min_value")),
+        (&format!(r#"{{{chat},"max_tokens":20000}}"#), json!("max_tokens"), json!("invalid_value")),
+        (&format!(r#"{{{chat},"n":129}}"#), json!("n"), json!("integer_above_max_value")),
+        (&format!(r#"{{{chat},"stream":1}}"#), json!("stream"), json!("invalid_type")),
+        (&format!(r#"{{{chat},"stream_options":{{"include_usage":true}}}}"#), json!("stream_options"), Value::Null),
+        (&format!(r#"{{{chat},"stream":true,"stream_options":[]}}"#), json!("stream_options"), json!("invalid_type")),
     ] {
         let (status, answer) = answer(&simulator, post(CHAT, body.to_owned())).await;
         assert_eq!(status, 400, "{body}: {answer}");
         let error = &answer["error"];
-        assert_eq!(
-            (&error["param"], &error["code"]),
-            (&param, &code),
-            "{body}: {answer}"
-        );
+        assert_eq!((&error["param"], &error["code"]), (&param, &code), "{body}: {answer}");
         assert_eq!(error["type"], "invalid_request_error");
     }
     let body = format!(r#"{{{chat},"max_tokens":20000}}"#);
@@ -194,16 +121,11 @@ async fn wrong_bodies_are_told_what_is_wrong() {
 #[tokio::test(start_paused = true)]
 async fn old_versions_do_not_know_stream_options() {
     let simulator = simulator();
-    for (version, expected) in [
-        ("2024-02-01", 400),
-        ("2024-06-01", 400),
-        ("2024-10-21", 200),
-        ("2025-01-01-preview", 200),
-    ] {
+    for (version, expected) in
+        [("2024-02-01", 400), ("2024-06-01", 400), ("2024-10-21", 200), ("2025-01-01-preview", 200)]
+    {
         let path = format!("/openai/deployments/gpt-4o/chat/completions?api-version={version}");
-        let response = send(&simulator, post(&path, common::STREAM_USAGE))
-            .await
-            .unwrap();
+        let response = send(&simulator, post(&path, common::STREAM_USAGE)).await.unwrap();
         assert_eq!(response.status(), expected, "{version}");
         if expected == 400 {
             let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -218,14 +140,8 @@ async fn old_versions_do_not_know_stream_options() {
 async fn a_model_does_what_it_can() {
     let simulator = simulator();
     for (path, body) in [
-        (
-            "/openai/deployments/gpt-4o/embeddings?api-version=2024-10-21",
-            r#"{"input":"Hi"}"#,
-        ),
-        (
-            "/openai/deployments/embed/chat/completions?api-version=2024-10-21",
-            HELLO,
-        ),
+        ("/openai/deployments/gpt-4o/embeddings?api-version=2024-10-21", r#"{"input":"Hi"}"#),
+        ("/openai/deployments/embed/chat/completions?api-version=2024-10-21", HELLO),
     ] {
         let (status, body) = answer(&simulator, post(path, body)).await;
         assert_eq!(status, 400);
@@ -247,16 +163,13 @@ async fn a_body_that_fails_is_a_fault_and_no_entry() {
         fn poll_frame(
             self: std::pin::Pin<&mut Self>,
             _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, std::io::Error>>>
-        {
+        ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, std::io::Error>>> {
             std::task::Poll::Ready(Some(Err(std::io::Error::other("gone"))))
         }
     }
     let simulator = simulator();
     let request = Request::post(CHAT).body(Failing).unwrap();
-    let fault = tower::ServiceExt::oneshot(simulator.clone(), request)
-        .await
-        .unwrap_err();
+    let fault = tower::ServiceExt::oneshot(simulator.clone(), request).await.unwrap_err();
     assert_eq!(fault, ConnectionFault::RequestBody);
     assert!(simulator.journal().is_empty());
 }
@@ -297,12 +210,8 @@ fn json() -> impl Strategy<Value = Value> {
         ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key, inner), 0..8).prop_map(|fields| {
-                fields
-                    .into_iter()
-                    .map(|(key, value)| (key.to_owned(), value))
-                    .collect()
-            }),
+            prop::collection::vec((key, inner), 0..8)
+                .prop_map(|fields| { fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect() }),
         ]
     })
 }

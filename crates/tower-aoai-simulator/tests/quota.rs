@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tower_aoai_simulator::{
     Estimate,
     quota::{
-        FixedWindow, ProvisionedQuota, QuotaSnapshot, RefusalReason, RequestLimit, RequestWindow,
-        SlidingWindow, StandardQuota, TokenBucket, TokenLimit,
+        FixedWindow, ProvisionedQuota, QuotaSnapshot, RefusalReason, RequestLimit, RequestWindow, SlidingWindow,
+        StandardQuota, TokenBucket, TokenLimit,
     },
 };
 
@@ -74,9 +74,7 @@ fn six_hundred_a_minute_over_a_second_is_ten() {
         assert!(requests.check(now).is_ok());
         requests.count(now);
     }
-    let wait = requests
-        .check(now + Duration::from_millis(400))
-        .unwrap_err();
+    let wait = requests.check(now + Duration::from_millis(400)).unwrap_err();
     assert_eq!(wait, Duration::from_millis(600));
     assert!(requests.check(now + second).is_ok());
     // The headers still look generous while the window is spent.
@@ -122,12 +120,7 @@ fn a_request_larger_than_the_minute_is_told_a_day() {
     let refusal = quota.admit(start, 1_001).unwrap_err();
     assert_eq!(refusal.reason, RefusalReason::TooLarge);
     assert_eq!(refusal.retry_after.as_secs(), 86_400);
-    let QuotaSnapshot::Standard {
-        remaining_tokens, ..
-    } = quota.snapshot(start)
-    else {
-        panic!("not standard")
-    };
+    let QuotaSnapshot::Standard { remaining_tokens, .. } = quota.snapshot(start) else { panic!("not standard") };
     assert_eq!(remaining_tokens, 1_000, "a refused request is not debited");
 }
 
@@ -150,10 +143,7 @@ fn utilisation_rises_is_corrected_and_drains() {
     assert_eq!(estimate, 19_500);
     assert!(quota.admit(start, estimate).is_ok());
     assert!((quota.utilisation(start) - 52.0).abs() < 1e-9);
-    assert!(
-        quota.admit(start, estimate).is_ok(),
-        "bursts may rise above 100 %"
-    );
+    assert!(quota.admit(start, estimate).is_ok(), "bursts may rise above 100 %");
     assert!((quota.utilisation(start) - 104.0).abs() < 1e-9);
     // 1,500 above 37,500 drain at 625 a second.
     assert_eq!(quota.admit(start, 1), Err(Duration::from_millis(2_400)));
@@ -175,11 +165,7 @@ fn the_estimate_is_characters_over_four_plus_output_times_choices() {
     assert_eq!(biased.charge_counted(1_000, Some(50), 1, 0.0), 1_130);
     let noisy = exact.noise(0.1);
     assert_eq!(noisy.charge_counted(1_000, Some(0), 1, -1.0), 900);
-    assert_eq!(
-        noisy.charge_counted(1_000, Some(0), 1, -100.0),
-        0,
-        "never below nothing"
-    );
+    assert_eq!(noisy.charge_counted(1_000, Some(0), 1, -100.0), 0, "never below nothing");
 }
 
 proptest! {

@@ -10,8 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower_aoai_simulator::{
-    CACHED_TOKENS_HEADER, Deployment, Estimate, HeaderStyle, PROMPT_TOKENS_HEADER, RetryHints,
-    Simulator, Wording,
+    CACHED_TOKENS_HEADER, Deployment, Estimate, HeaderStyle, PROMPT_TOKENS_HEADER, RetryHints, Simulator, Wording,
     quota::{QuotaSnapshot, RefusalReason, RequestLimit, TokenLimit},
 };
 
@@ -21,15 +20,11 @@ fn simulator(deployment: Deployment) -> Simulator {
 
 /// 333,000 tokens a minute, brought to a balance of -27,689: the captured case.
 async fn in_debt(deployment: Deployment) -> Simulator {
-    let deployment = deployment
-        .tokens_per_minute(333_000)
-        .context_window(1_000_000);
+    let deployment = deployment.tokens_per_minute(333_000).context_window(1_000_000);
     let simulator = simulator(deployment);
     for prompt in [332_000_u64, 28_669] {
         let mut request = post(CHAT, HELLO);
-        request
-            .headers_mut()
-            .insert(PROMPT_TOKENS_HEADER, prompt.into());
+        request.headers_mut().insert(PROMPT_TOKENS_HEADER, prompt.into());
         let response = send(&simulator, request).await.unwrap();
         assert_eq!(response.status(), 200);
     }
@@ -70,38 +65,24 @@ async fn a_token_refusal_is_to_the_letter() {
 
     // The hint is obeyed: a nanosecond short of it is too early, which is why it is rounded up.
     tokio::time::advance(Duration::from_millis(4_990)).await;
-    assert_eq!(
-        send(&simulator, post(CHAT, HELLO)).await.unwrap().status(),
-        200
-    );
+    assert_eq!(send(&simulator, post(CHAT, HELLO)).await.unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_refusal_names_the_call_rate() {
     let second = Duration::from_secs(1);
-    let deployment = Deployment::standard("gpt-4o")
-        .requests_per_minute(60)
-        .request_limit(RequestLimit::Fixed(second));
+    let deployment = Deployment::standard("gpt-4o").requests_per_minute(60).request_limit(RequestLimit::Fixed(second));
     let simulator = simulator(deployment);
-    assert_eq!(
-        send(&simulator, post(CHAT, HELLO)).await.unwrap().status(),
-        200
-    );
+    assert_eq!(send(&simulator, post(CHAT, HELLO)).await.unwrap().status(), 200);
     let response = send(&simulator, post(CHAT, HELLO)).await.unwrap();
     assert_eq!(header(&response, "retry-after"), Some("1"));
     assert_eq!(header(&response, "retry-after-ms"), Some("1000"));
     assert_eq!(header(&response, "x-ratelimit-type"), Some("Requests"));
-    assert_eq!(
-        header(&response, "x-ratelimit-renewalperiod-requests"),
-        Some("1")
-    );
+    assert_eq!(header(&response, "x-ratelimit-renewalperiod-requests"), Some("1"));
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let text = String::from_utf8(body.to_vec()).unwrap();
     assert!(text.contains("have exceeded call rate limit"), "{text}");
-    assert!(
-        text.contains("Please retry after 1 second."),
-        "singular: {text}"
-    );
+    assert!(text.contains("Please retry after 1 second."), "singular: {text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,15 +116,8 @@ async fn a_request_above_the_quota_is_told_a_day() {
     assert_eq!(header(&response, "retry-after"), Some("86400"));
     assert_eq!(header(&response, "retry-after-ms"), None);
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert!(
-        String::from_utf8(body.to_vec())
-            .unwrap()
-            .contains("Please retry after 86400 seconds.")
-    );
-    assert_eq!(
-        simulator.journal()[0].refused,
-        Some(RefusalReason::TooLarge)
-    );
+    assert!(String::from_utf8(body.to_vec()).unwrap().contains("Please retry after 86400 seconds."));
+    assert_eq!(simulator.journal()[0].refused, Some(RefusalReason::TooLarge));
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,9 +129,7 @@ async fn quirks_of_headers() {
     assert_eq!(header(&response, "x-ratelimit-reset-tokens"), Some("0"));
 
     let seconds = Deployment::standard("gpt-4o").retry_hints(RetryHints::Seconds);
-    let response = send(&in_debt(seconds).await, post(CHAT, HELLO))
-        .await
-        .unwrap();
+    let response = send(&in_debt(seconds).await, post(CHAT, HELLO)).await.unwrap();
     assert_eq!(header(&response, "retry-after"), Some("4"));
     assert_eq!(header(&response, "retry-after-ms"), None);
 
@@ -170,32 +142,15 @@ async fn quirks_of_headers() {
         .filter(|name| name.starts_with("x-ratelimit"))
         .collect();
     names.sort_unstable();
-    assert_eq!(
-        names,
-        [
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-remaining-tokens"
-        ]
-    );
+    assert_eq!(names, ["x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens"]);
 
     let minus = Deployment::standard("gpt-4o").header_style(HeaderStyle::MinusOne);
-    let response = send(&in_debt(minus).await, post(CHAT, HELLO))
-        .await
-        .unwrap();
+    let response = send(&in_debt(minus).await, post(CHAT, HELLO)).await.unwrap();
     assert_eq!(response.status(), 429);
     for kind in ["tokens", "requests"] {
-        assert_eq!(
-            header(&response, &format!("x-ratelimit-limit-{kind}")),
-            Some("-1")
-        );
-        assert_eq!(
-            header(&response, &format!("x-ratelimit-remaining-{kind}")),
-            Some("-1")
-        );
-        assert_eq!(
-            header(&response, &format!("x-ratelimit-reset-{kind}")),
-            Some("0")
-        );
+        assert_eq!(header(&response, &format!("x-ratelimit-limit-{kind}")), Some("-1"));
+        assert_eq!(header(&response, &format!("x-ratelimit-remaining-{kind}")), Some("-1"));
+        assert_eq!(header(&response, &format!("x-ratelimit-reset-{kind}")), Some("0"));
     }
     assert_eq!(header(&response, "retry-after"), None);
 }
@@ -204,9 +159,7 @@ async fn quirks_of_headers() {
 async fn a_streamed_response_is_refused_inside_its_stream() {
     let simulator = in_debt(Deployment::standard("gpt-4o")).await;
     let body = r#"{"model":"gpt-4o","input":"Hello","stream":true}"#;
-    let response = send(&simulator, post("/openai/v1/responses", body))
-        .await
-        .unwrap();
+    let response = send(&simulator, post("/openai/v1/responses", body)).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(header(&response, "retry-after"), Some("4"));
     let (frames, fault) = frames(response.into_body()).await;
@@ -232,62 +185,36 @@ async fn provisioned_throughput_rises_refuses_and_drains() {
     let simulator = simulator(deployment);
     let ask = |prompt: u64, cached: u64| {
         let mut request = post(CHAT, HELLO);
-        request
-            .headers_mut()
-            .insert(PROMPT_TOKENS_HEADER, prompt.into());
-        request
-            .headers_mut()
-            .insert(CACHED_TOKENS_HEADER, cached.into());
+        request.headers_mut().insert(PROMPT_TOKENS_HEADER, prompt.into());
+        request.headers_mut().insert(CACHED_TOKENS_HEADER, cached.into());
         request
     };
     let response = send(&simulator, ask(37_500, 0)).await.unwrap();
     assert_eq!(response.status(), 200);
     let utilisation = header(&response, "azure-openai-deployment-utilization").unwrap();
-    assert_eq!(
-        utilisation, "100.1%",
-        "37,500 and ten tokens of output at four each"
-    );
+    assert_eq!(utilisation, "100.1%", "37,500 and ten tokens of output at four each");
     let names = response.headers().keys().map(http::HeaderName::as_str);
-    assert!(
-        !names
-            .into_iter()
-            .any(|name| name.starts_with("x-ratelimit"))
-    );
+    assert!(!names.into_iter().any(|name| name.starts_with("x-ratelimit")));
 
     let response = send(&simulator, ask(100, 0)).await.unwrap();
     assert_eq!(response.status(), 429);
     // 40 above at 625 a second.
     assert_eq!(header(&response, "retry-after-ms"), Some("64"));
     assert_eq!(header(&response, "retry-after"), Some("1"));
-    assert_eq!(
-        header(&response, "azure-openai-deployment-utilization"),
-        Some("100.1%")
-    );
+    assert_eq!(header(&response, "azure-openai-deployment-utilization"), Some("100.1%"));
     assert_eq!(header(&response, "x-ms-deployment-name"), Some("gpt-4o"));
-    assert_eq!(
-        simulator.journal()[1].refused,
-        Some(RefusalReason::Utilisation)
-    );
+    assert_eq!(simulator.journal()[1].refused, Some(RefusalReason::Utilisation));
 
     tokio::time::advance(Duration::from_millis(63)).await;
     assert_eq!(send(&simulator, ask(100, 0)).await.unwrap().status(), 429);
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(
-        send(&simulator, ask(1_000, 1_000)).await.unwrap().status(),
-        200
-    );
-    assert_eq!(
-        simulator.journal()[3].reserved,
-        40,
-        "cached tokens cost nothing"
-    );
+    assert_eq!(send(&simulator, ask(1_000, 1_000)).await.unwrap().status(), 200);
+    assert_eq!(simulator.journal()[3].reserved, 40, "cached tokens cost nothing");
 }
 
 #[tokio::test(start_paused = true)]
 async fn provisioned_estimates_are_corrected_when_the_answer_is_known() {
-    let deployment = Deployment::provisioned("ptu")
-        .model("gpt-4o")
-        .estimate(Estimate::default().default_output(1_000));
+    let deployment = Deployment::provisioned("ptu").model("gpt-4o").estimate(Estimate::default().default_output(1_000));
     let simulator = simulator(deployment);
     let path = "/openai/deployments/ptu/chat/completions?api-version=2024-10-21";
     let utilisation = || match simulator.quota("ptu") {
@@ -298,22 +225,13 @@ async fn provisioned_estimates_are_corrected_when_the_answer_is_known() {
     let body = r#"{"messages":[{"role":"user","content":"Hello"}]}"#;
     let response = send(&simulator, post(path, body)).await.unwrap();
     assert_eq!(simulator.journal()[0].reserved, 4_002);
-    assert_eq!(
-        header(&response, "azure-openai-deployment-utilization"),
-        Some("10.7%")
-    );
+    assert_eq!(header(&response, "azure-openai-deployment-utilization"), Some("10.7%"));
     let used = f64::from(9 + 32 * 4) / 37_500.0 * 100.0;
-    assert!(
-        (utilisation() - used).abs() < 1e-9,
-        "a whole answer is finished work"
-    );
+    assert!((utilisation() - used).abs() < 1e-9, "a whole answer is finished work");
 
     // A stream that is dropped half-way has used what was handed over.
     let body = r#"{"messages":[{"role":"user","content":"Hello"}],"stream":true}"#;
-    let mut stream = send(&simulator, post(path, body))
-        .await
-        .unwrap()
-        .into_body();
+    let mut stream = send(&simulator, post(path, body)).await.unwrap().into_body();
     for _ in 0..4 {
         stream.frame().await.unwrap().unwrap();
     }
@@ -330,9 +248,7 @@ async fn provisioned_estimates_are_corrected_when_the_answer_is_known() {
 async fn long_prompts_are_refused_where_they_are() {
     let long = |path: &str| {
         let mut request = post(path, r#"{"messages":[{"role":"user","content":"Hello"}]}"#);
-        request
-            .headers_mut()
-            .insert(PROMPT_TOKENS_HEADER, 192_041.into());
+        request.headers_mut().insert(PROMPT_TOKENS_HEADER, 192_041.into());
         request
     };
     let simulator = simulator(Deployment::unlimited("gpt-4o"));
@@ -347,60 +263,29 @@ async fn long_prompts_are_refused_where_they_are() {
     );
     // The window of gpt-4.1 is larger, but not on provisioned throughput.
     for (deployment, expected) in [
-        (
-            Deployment::provisioned("gpt-4o")
-                .model("gpt-4.1")
-                .units(1_000),
-            400,
-        ),
+        (Deployment::provisioned("gpt-4o").model("gpt-4.1").units(1_000), 400),
         (Deployment::unlimited("gpt-4o").model("gpt-4.1"), 200),
-        (
-            Deployment::provisioned("gpt-4o")
-                .model("gpt-4.1")
-                .prompt_limit(None)
-                .units(1_000),
-            200,
-        ),
+        (Deployment::provisioned("gpt-4o").model("gpt-4.1").prompt_limit(None).units(1_000), 200),
     ] {
         let simulator = Simulator::builder().deployment(deployment).build();
-        assert_eq!(
-            send(&simulator, long(CHAT)).await.unwrap().status(),
-            expected
-        );
+        assert_eq!(send(&simulator, long(CHAT)).await.unwrap().status(), expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn fixed_and_sliding_minutes_are_in_force() {
     let phase = Duration::from_secs(20);
-    for (limit, wait) in [
-        (TokenLimit::FixedMinute { phase }, 20),
-        (TokenLimit::SlidingMinute, 60),
-    ] {
-        let deployment = Deployment::standard("gpt-4o")
-            .tokens_per_minute(12)
-            .token_limit(limit);
+    for (limit, wait) in [(TokenLimit::FixedMinute { phase }, 20), (TokenLimit::SlidingMinute, 60)] {
+        let deployment = Deployment::standard("gpt-4o").tokens_per_minute(12).token_limit(limit);
         let simulator = simulator(deployment.requests_per_minute(1_000));
-        assert_eq!(
-            send(&simulator, post(CHAT, HELLO)).await.unwrap().status(),
-            200
-        );
+        assert_eq!(send(&simulator, post(CHAT, HELLO)).await.unwrap().status(), 200);
         let response = send(&simulator, post(CHAT, HELLO)).await.unwrap();
         assert_eq!(response.status(), 429);
-        assert_eq!(
-            header(&response, "retry-after-ms"),
-            Some(format!("{wait}000").as_str())
-        );
-        assert_eq!(
-            header(&response, "retry-after"),
-            Some(wait.to_string().as_str())
-        );
+        assert_eq!(header(&response, "retry-after-ms"), Some(format!("{wait}000").as_str()));
+        assert_eq!(header(&response, "retry-after"), Some(wait.to_string().as_str()));
         assert_eq!(header(&response, "x-ratelimit-remaining-tokens"), Some("0"));
         tokio::time::advance(Duration::from_secs(wait)).await;
-        assert_eq!(
-            send(&simulator, post(CHAT, HELLO)).await.unwrap().status(),
-            200
-        );
+        assert_eq!(send(&simulator, post(CHAT, HELLO)).await.unwrap().status(), 200);
     }
 }
 
@@ -411,10 +296,7 @@ async fn a_lowered_quota_is_shown() {
     assert!(!simulator.set_tokens_per_minute("nobody", 30_000));
     let response = send(&simulator, post(CHAT, HELLO)).await.unwrap();
     assert_eq!(header(&response, "x-ratelimit-limit-tokens"), Some("30000"));
-    assert_eq!(
-        header(&response, "x-ratelimit-remaining-tokens"),
-        Some("29988")
-    );
+    assert_eq!(header(&response, "x-ratelimit-remaining-tokens"), Some("29988"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -428,15 +310,9 @@ async fn a_caller_that_waits_as_told_is_never_refused_twice() {
             continue;
         }
         refusals += 1;
-        let wait: u64 = header(&response, "retry-after-ms")
-            .unwrap()
-            .parse()
-            .unwrap();
+        let wait: u64 = header(&response, "retry-after-ms").unwrap().parse().unwrap();
         tokio::time::sleep(Duration::from_millis(wait)).await;
-        assert_eq!(
-            send(&simulator, post(CHAT, HELLO)).await.unwrap().status(),
-            200
-        );
+        assert_eq!(send(&simulator, post(CHAT, HELLO)).await.unwrap().status(), 200);
     }
     assert!(refusals > 0 && start < Instant::now());
 }

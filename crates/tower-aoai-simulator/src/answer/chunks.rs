@@ -3,58 +3,28 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde_json::json;
 
-use super::{Answer, FILTER_RESULTS, prompt_filter_results, quoted, text};
+use super::{
+    Answer, FILTER_RESULTS, Finish,
+    content::{Content, escaped},
+    prompt_filter_results, quoted,
+    renderer::{Events, Frame, Pieces, Renderer},
+};
 use crate::request::Operation;
 
 /// The end of a stream.
 pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
-/// How an event that carries one token is put together: `before`, a number or the text,
-/// `between`, the other of the two, `after`.
-#[derive(Debug, Clone)]
-pub(super) struct Renderer {
-    pub(super) before: String,
-    pub(super) between: String,
-    pub(super) after: String,
-    /// Whether the text comes before the number.
-    pub(super) text_first: bool,
-    /// What is added to the number: Responses events are numbered from the stream's beginning.
-    pub(super) offset: u64,
-    pub(super) choices: u64,
-}
 
-impl Renderer {
-    pub(super) fn event(&self, index: u64) -> Bytes {
-        let Self {
-            before,
-            between,
-            after,
-            ..
-        } = self;
-        let text = text::piece(index / self.choices);
-        if self.text_first {
-            let number = index + self.offset;
-            format!("{before}{text}{between}{number}{after}").into()
-        } else {
-            let choice = index % self.choices;
-            format!("{before}{choice}{between}{text}{after}").into()
-        }
-    }
-}
+/// How many tokens a filter that looks on asynchronously annotates at a time; the documentation
+/// speaks of about a thousand characters.
+const ANNOTATED: u64 = 250;
 
-/// The events before the text, how to render it, and the events after it.
-///
-/// All are put together from text, not from JSON: they are the bulk of what is ever sent.
-pub(super) fn events(
-    answer: &Answer,
-    include_usage: bool,
-) -> (VecDeque<Bytes>, Renderer, VecDeque<Bytes>) {
+/// The events of a stream.
+pub(super) fn events(answer: &Answer, include_usage: bool) -> Events {
     let chat = answer.operation == Operation::ChatCompletions;
-    let kind = if chat {
-        "chat.completion.chunk"
-    } else {
-        "text_completion"
-    };
+    let calls = matches!(answer.content, Content::Calls(_)) && chat;
+    let kind = if chat { "chat.completion.chunk" } else { "text_completion" };
     let tail = format!(
         "\"created\":{},\"id\":{},\"model\":{},\"object\":\"{kind}\",\"system_fingerprint\":{}",
         answer.created,
@@ -64,11 +34,7 @@ pub(super) fn events(
     );
     // Null in every chunk but the last, or in none at all.
     let null = if include_usage { ",\"usage\":null" } else { "" };
-    let chunk = |choice: &str| {
-        Bytes::from(format!(
-            "data: {{\"choices\":[{{{choice}}}],{tail}{null}}}\n\n"
-        ))
-    };
+    let chunk = |choice: &str| Bytes::from(format!("data: {{\"choices\":[{{{choice}}}],{tail}{null}}}\n\n"));
 
     let mut opening = VecDeque::new();
     if answer.annotations {
@@ -78,57 +44,110 @@ pub(super) fn events(
         )));
     }
     if chat {
+        let content = if calls { "null" } else { "\"\"" };
         opening.extend((0..answer.choices).map(|index| {
             chunk(&format!(
-                "\"delta\":{{\"content\":\"\",\"refusal\":null,\"role\":\"assistant\"}},\"finish_reason\":null,\"index\":{index},\"logprobs\":null"
+                "\"delta\":{{\"content\":{content},\"refusal\":null,\"role\":\"assistant\"}},\"finish_reason\":null,\"index\":{index},\"logprobs\":null"
             ))
         }));
     }
 
-    let (finish, rest) = (
-        answer.finish_reason(),
-        if chat {
-            "\"delta\":{}"
-        } else {
-            "\"text\":\"\""
-        },
-    );
-    let filter = if answer.annotations {
-        "\"content_filter_results\":{},"
+    // A filter that looks on asynchronously annotates in events of its own.
+    let in_place = answer.annotations && !answer.asynchronous_filter;
+    let renderer = renderer(answer, chat, in_place, &tail, null);
+    let (interludes, last) = if answer.annotations && answer.asynchronous_filter {
+        annotations(answer, null)
     } else {
-        ""
+        (VecDeque::new(), Vec::new())
     };
-    let mut closing: VecDeque<Bytes> = (0..answer.choices)
-        .map(|index| {
-            chunk(&format!(
-                "{filter}{rest},\"finish_reason\":\"{finish}\",\"index\":{index},\"logprobs\":null"
-            ))
-        })
-        .collect();
+    let mut closing: VecDeque<Bytes> = finishes(answer, chat, in_place).map(|choice| chunk(&choice)).collect();
+    closing.extend(last);
     if include_usage {
         let usage = answer.usage();
         let event = format!("data: {{\"choices\":[],{tail},\"usage\":{usage}}}\n\n");
         closing.push_back(event.into());
     }
     closing.push_back(Bytes::from_static(DONE));
+    Events { opening, renderer, interludes, closing }
+}
 
-    let filter = if answer.annotations {
-        format!("\"content_filter_results\":{FILTER_RESULTS},")
+/// The last chunk of each choice.
+fn finishes(answer: &Answer, chat: bool, in_place: bool) -> impl Iterator<Item = String> {
+    let finish = answer.finish_reason();
+    let filter = match answer.finish {
+        Finish::ContentFilter if in_place => {
+            format!("\"content_filter_results\":{},", answer.filter_results())
+        }
+        _ if in_place => "\"content_filter_results\":{},".to_owned(),
+        _ => String::new(),
+    };
+    let rest = if chat { "\"delta\":{}" } else { "\"text\":\"\"" };
+    (0..answer.choices)
+        .map(move |index| format!("{filter}{rest},\"finish_reason\":\"{finish}\",\"index\":{index},\"logprobs\":null"))
+}
+
+fn renderer(answer: &Answer, chat: bool, in_place: bool, tail: &str, null: &str) -> Renderer {
+    let filter = if in_place { format!("\"content_filter_results\":{FILTER_RESULTS},") } else { String::new() };
+    let calls = matches!(answer.content, Content::Calls(_)) && chat;
+    let (open, close) = match (chat, calls) {
+        (_, true) => ("\"delta\":{\"tool_calls\":[", "]}"),
+        (true, false) => ("\"delta\":{\"content\":\"", "\"}"),
+        (false, false) => ("\"text\":\"", "\""),
+    };
+    let pieces = if calls {
+        Pieces::Given(call_pieces(answer).into())
     } else {
-        String::new()
+        answer.content.escaped_pieces().map_or(Pieces::Filler, Pieces::Given)
     };
-    let (open, close) = if chat {
-        ("\"delta\":{\"content\":\"", "\"}")
-    } else {
-        ("\"text\":\"", "\"")
+    Renderer::Chunks {
+        frame: Frame {
+            before: format!("data: {{\"choices\":[{{{filter}\"index\":"),
+            between: format!(",\"finish_reason\":null,\"logprobs\":null,{open}"),
+            after: format!("{close}}}],{tail}{null}}}\n\n"),
+        },
+        pieces,
+        choices: answer.choices,
+    }
+}
+
+/// A call's head with its id and name, then its arguments piece by piece.
+fn call_pieces(answer: &Answer) -> Vec<Box<str>> {
+    let mut pieces = Vec::new();
+    for (index, call) in answer.content.called(answer.tokens).iter().enumerate() {
+        let head = json!({
+            "index": index, "id": answer.call_id(index), "type": "function",
+            "function": {"name": call.name, "arguments": ""},
+        });
+        pieces.push(head.to_string().into());
+        pieces.extend(call.fragments.iter().map(|fragment| {
+            let fragment = escaped(fragment);
+            format!("{{\"index\":{index},\"function\":{{\"arguments\":\"{fragment}\"}}}}").into()
+        }));
+    }
+    pieces
+}
+
+/// The findings of a filter that looks on asynchronously: between the chunks, and, of what was
+/// said last, after the finish reason.
+fn annotations(answer: &Answer, null: &str) -> (VecDeque<(u64, Bytes)>, Vec<Bytes>) {
+    let results = answer.filter_results();
+    let annotation = |choice: u64, from: u64, to: u64, results: &str| {
+        // Offsets are in characters; a token has four here.
+        let (start, end) = (from.saturating_mul(4), to.saturating_mul(4));
+        Bytes::from(format!(
+            "data: {{\"choices\":[{{\"content_filter_offsets\":{{\"check_offset\":{end},\"end_offset\":{end},\"start_offset\":{start}}},\"content_filter_results\":{results},\"finish_reason\":null,\"index\":{choice}}}],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\"{null}}}\n\n"
+        ))
     };
-    let renderer = Renderer {
-        before: format!("data: {{\"choices\":[{{{filter}\"index\":"),
-        between: format!(",\"finish_reason\":null,\"logprobs\":null,{open}"),
-        after: format!("{close}}}],{tail}{null}}}\n\n"),
-        text_first: false,
-        offset: 0,
-        choices: answer.choices.max(1),
-    };
-    (opening, renderer, closing)
+    let mut interludes = VecDeque::new();
+    let mut from = 0;
+    while from + ANNOTATED < answer.tokens {
+        let to = from + ANNOTATED;
+        for choice in 0..answer.choices {
+            let event = annotation(choice, from, to, FILTER_RESULTS);
+            interludes.push_back((to.saturating_mul(answer.choices), event));
+        }
+        from = to;
+    }
+    let last = (0..answer.choices).map(|choice| annotation(choice, from, answer.tokens, results));
+    (interludes, last.collect())
 }

@@ -18,11 +18,7 @@ pub(super) fn whole(answer: &Answer, ask: &Ask, draws: &mut Draws) -> Bytes {
     let data: Vec<Value> = (0..ask.inputs)
         .map(|index| {
             let vector = vector(dimensions, draws);
-            let embedding = if ask.base64 {
-                base64(&vector).into()
-            } else {
-                json!(vector)
-            };
+            let embedding = if ask.base64 { base64(&vector).into() } else { json!(vector) };
             json!({"object": "embedding", "index": index, "embedding": embedding})
         })
         .collect();
@@ -34,30 +30,17 @@ pub(super) fn whole(answer: &Answer, ask: &Ask, draws: &mut Draws) -> Bytes {
     body.to_string().into()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "vectors are of single precision"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "vectors are of single precision")]
 fn vector(dimensions: u64, draws: &mut Draws) -> Vec<f32> {
     let raw: Vec<f64> = (0..dimensions).map(|_| draws.unit() - 0.5).collect();
-    let length = raw
-        .iter()
-        .map(|value| value * value)
-        .sum::<f64>()
-        .sqrt()
-        .max(f64::MIN_POSITIVE);
-    raw.into_iter()
-        .map(|value| (value / length) as f32)
-        .collect()
+    let length = raw.iter().map(|value| value * value).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+    raw.into_iter().map(|value| (value / length) as f32).collect()
 }
 
 /// The vector's little-endian bytes in base64, as official clients ask for it.
 fn base64(vector: &[f32]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bytes: Vec<u8> = vector
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let mut bits = 0_u32;
@@ -66,11 +49,7 @@ fn base64(vector: &[f32]) -> String {
         }
         for index in 0..4 {
             let digit = usize::try_from(bits >> (18 - 6 * index) & 63).unwrap_or_default();
-            let digit = if index > chunk.len() {
-                b'='
-            } else {
-                DIGITS[digit]
-            };
+            let digit = if index > chunk.len() { b'=' } else { DIGITS[digit] };
             // Writing to a string cannot fail.
             let _ = write!(text, "{}", char::from(digit));
         }

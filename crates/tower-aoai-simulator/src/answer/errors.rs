@@ -19,27 +19,16 @@ const JSON: &str = "application/json";
 
 impl Failure {
     pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
-        Self {
-            status,
-            content_type: JSON,
-            body: body.to_string().into(),
-        }
+        Self { status, content_type: JSON, body: body.to_string().into() }
     }
 
     pub(crate) fn text(status: StatusCode, body: &'static str) -> Self {
-        Self {
-            status,
-            content_type: "text/plain",
-            body: Bytes::from_static(body.as_bytes()),
-        }
+        Self { status, content_type: "text/plain", body: Bytes::from_static(body.as_bytes()) }
     }
 
     /// The shape of Azure's own gateway.
     pub(crate) fn gateway(status: StatusCode, code: &str, message: &str) -> Self {
-        Self::json(
-            status,
-            &json!({"error": {"code": code, "message": message}}),
-        )
+        Self::json(status, &json!({"error": {"code": code, "message": message}}))
     }
 
     /// The shape of the model's service.
@@ -54,19 +43,42 @@ impl Failure {
         Self::json(status, &json!({ "error": error }))
     }
 
+    /// Whether it says that the prompt is too long.
+    pub(crate) fn is_context_length(&self) -> bool {
+        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
+        body.is_some_and(|body| body["error"]["code"] == "context_length_exceeded")
+    }
+
     fn bad(message: &str, param: Option<&str>, code: Option<&str>) -> Self {
-        Self::model(
-            StatusCode::BAD_REQUEST,
-            message,
-            "invalid_request_error",
-            param,
-            code,
-        )
+        Self::model(StatusCode::BAD_REQUEST, message, "invalid_request_error", param, code)
     }
 
     pub(crate) fn wrong_key() -> Self {
         let message = "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource.";
         Self::gateway(StatusCode::UNAUTHORIZED, "401", message)
+    }
+
+    /// A token of Entra that is bad, expired or revoked; the wording is from memory.
+    pub(crate) fn wrong_token() -> Self {
+        let message = "Access token is missing, invalid, audience is incorrect (https://cognitiveservices.azure.com), or have expired.";
+        Self::gateway(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    }
+
+    /// An identity without the role; captured without the wrapper that other errors have.
+    pub(crate) fn permission_denied() -> Self {
+        let message = "The principal lacks the required data action `Microsoft.CognitiveServices/accounts/OpenAI/deployments/chat/completions/action` to perform `POST /openai/deployments/{deployment-id}/chat/completions` operation.";
+        Self::json(StatusCode::UNAUTHORIZED, &json!({"code": "PermissionDenied", "message": message}))
+    }
+
+    pub(crate) fn virtual_network() -> Self {
+        let message = "Access denied due to Virtual Network/Firewall rules.";
+        Self::gateway(StatusCode::FORBIDDEN, "403", message)
+    }
+
+    /// Documented is only the status; the body is the gateway's shape with the reason phrase.
+    pub(crate) fn too_many_headers() -> Self {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::gateway(status, "431", "Request Header Fields Too Large")
     }
 
     /// The body of an unknown address is known from memory only.
@@ -86,20 +98,12 @@ impl Failure {
 
     pub(crate) fn body_too_large() -> Self {
         let message = "The request body is too large.";
-        Self::gateway(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestEntityTooLarge",
-            message,
-        )
+        Self::gateway(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 
     /// This and the validation messages below follow the wording of the OpenAI API.
     pub(crate) fn invalid_json() -> Self {
-        Self::bad(
-            "We could not parse the JSON body of your request. The body must be a JSON object.",
-            None,
-            None,
-        )
+        Self::bad("We could not parse the JSON body of your request. The body must be a JSON object.", None, None)
     }
 
     pub(crate) fn missing(name: &str) -> Self {
@@ -117,15 +121,13 @@ impl Failure {
             Value::Array(_) => "an array",
             Value::Object(_) => "an object",
         };
-        let message =
-            format!("Invalid type for '{name}': expected {expected}, but got {got} instead.");
+        let message = format!("Invalid type for '{name}': expected {expected}, but got {got} instead.");
         Self::bad(&message, Some(name), Some("invalid_type"))
     }
 
     pub(crate) fn below_minimum(name: &str, got: i64) -> Self {
-        let message = format!(
-            "Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {got} instead."
-        );
+        let message =
+            format!("Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {got} instead.");
         Self::bad(&message, Some(name), Some("integer_below_min_value"))
     }
 
@@ -148,6 +150,28 @@ impl Failure {
             "Invalid '{name}': array too long. Expected an array with maximum length {most}, but got an array with length {got} instead."
         );
         Self::bad(&message, Some(name), Some("array_above_max_length"))
+    }
+
+    pub(crate) fn long_string(name: &str, most: usize, got: usize) -> Self {
+        let message = format!(
+            "Invalid '{name}': string too long. Expected a string with maximum length {most}, but got a string with length {got} instead."
+        );
+        Self::bad(&message, Some(name), Some("string_above_max_length"))
+    }
+
+    pub(crate) fn unknown_choice(name: &str, got: &str) -> Self {
+        let message = format!("Invalid value: '{got}'. Supported values are: 'none', 'auto', and 'required'.");
+        Self::bad(&message, Some(name), Some("invalid_value"))
+    }
+
+    pub(crate) fn choice_without_tools() -> Self {
+        let message = "'tool_choice' is only allowed when 'tools' are specified.";
+        Self::bad(message, Some("tool_choice"), None)
+    }
+
+    pub(crate) fn no_such_tool() -> Self {
+        let message = "Tool choice 'function' not found in 'tools' parameter.";
+        Self::bad(message, Some("tool_choice"), None)
     }
 
     pub(crate) fn unknown_parameter(name: &str) -> Self {
@@ -185,7 +209,7 @@ impl Failure {
             Operation::Embeddings => "embeddings",
             Operation::Completions => "completion",
             Operation::Responses => "responses",
-            Operation::ChatCompletions | Operation::Unknown => "chatCompletion",
+            Operation::ChatCompletions | Operation::Models | Operation::Unknown => "chatCompletion",
         };
         let message = format!(
             "The {operation} operation does not work with the specified model, {model}. Please choose different model and try again. You can learn more about which models can be used with each operation here: https://go.microsoft.com/fwlink/?linkid=2197993."
@@ -210,16 +234,30 @@ impl Failure {
         Self::json(StatusCode::BAD_REQUEST, &json!({ "error": error }))
     }
 
+    /// The same of the Responses operation, which words it as the model's service does. Its
+    /// message and findings are those of the other operations.
+    pub(crate) fn response_content_filter() -> Self {
+        let safe = json!({"filtered": false, "severity": "safe"});
+        let error = json!({
+            "message": "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. Please modify your prompt and retry. To learn more about our content filtering policies please read our documentation: https://go.microsoft.com/fwlink/?linkid=2198766",
+            "type": "invalid_request_error", "param": "prompt", "code": "content_filter",
+            "content_filters": [{
+                "blocked": true, "source_type": "prompt",
+                "content_filter_results": {
+                    "hate": {"filtered": true, "severity": "high"},
+                    "jailbreak": {"filtered": false, "detected": false},
+                    "self_harm": safe, "sexual": safe, "violence": safe,
+                },
+                "content_filter_offsets": {"start_offset": 0, "end_offset": 0, "check_offset": 0},
+            }],
+        });
+        Self::json(StatusCode::BAD_REQUEST, &json!({ "error": error }))
+    }
+
     pub(crate) fn no_capacity() -> Self {
         let message = "The system is currently experiencing high demand and cannot process your request. Your request exceeds the maximum usage size allowed during peak load. For improved capacity reliability, consider switching to Provisioned Throughput.";
         let (kind, code) = ("too_many_requests", "no_capacity");
-        Self::model(
-            StatusCode::TOO_MANY_REQUESTS,
-            message,
-            kind,
-            None,
-            Some(code),
-        )
+        Self::model(StatusCode::TOO_MANY_REQUESTS, message, kind, None, Some(code))
     }
 
     pub(crate) fn plain_text_503() -> Self {
@@ -232,6 +270,7 @@ impl Failure {
     pub(crate) fn of_status(status: StatusCode, request_id: &str) -> Self {
         match status.as_u16() {
             401 => Self::wrong_key(),
+            403 => Self::virtual_network(),
             404 => Self::no_deployment(Style::Classic),
             408 => Self::gateway(status, "Timeout", "The operation was timeout."),
             500 => {

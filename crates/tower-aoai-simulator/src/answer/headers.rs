@@ -9,39 +9,25 @@ use crate::{
 };
 
 /// What the service stamps on every answer. Names and fixed values are those of captured traffic.
-pub(crate) fn common(
-    headers: &mut HeaderMap,
-    ids: &Ids,
-    region: Option<&str>,
-    deployment: Option<&str>,
-) {
+pub(crate) fn common(headers: &mut HeaderMap, ids: &Ids, region: Option<&str>, deployment: Option<&str>) {
     const FIXED: [(&str, &str); 5] = [
         ("cache-control", "no-cache, must-revalidate"),
         ("access-control-allow-origin", "*"),
-        (
-            "strict-transport-security",
-            "max-age=31536000; includeSubDomains; preload",
-        ),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
         ("x-content-type-options", "nosniff"),
         ("x-accel-buffering", "no"),
     ];
     // About as many as an answer has: growing step by step hashes them over and over.
     headers.reserve(24);
     for (name, value) in FIXED {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     set(headers, "apim-request-id", &ids.apim);
     set(headers, "x-request-id", &ids.request);
     match &ids.client {
         // Echoed if the caller sent one, else the same as apim-request-id.
         Some(client) => {
-            headers.insert(
-                HeaderName::from_static("x-ms-client-request-id"),
-                client.clone(),
-            );
+            headers.insert(HeaderName::from_static("x-ms-client-request-id"), client.clone());
         }
         None => set(headers, "x-ms-client-request-id", &ids.apim),
     }
@@ -103,16 +89,8 @@ pub(crate) fn quota(
                 }
                 if let Some(limit) = limit_requests {
                     number(headers, "x-ratelimit-limit-requests", *limit);
-                    number(
-                        headers,
-                        "x-ratelimit-renewalperiod-requests",
-                        request_window.as_secs(),
-                    );
-                    number(
-                        headers,
-                        "x-ratelimit-reset-requests",
-                        reset_requests.as_secs(),
-                    );
+                    number(headers, "x-ratelimit-renewalperiod-requests", request_window.as_secs());
+                    number(headers, "x-ratelimit-reset-requests", reset_requests.as_secs());
                 }
                 let zeroed = refused.is_some() && hints == RetryHints::ZeroMilliseconds;
                 let reset = if zeroed { 0 } else { reset_tokens.as_secs() };
@@ -120,11 +98,7 @@ pub(crate) fn quota(
                 number(headers, "x-ratelimit-renewalperiod-tokens", 60);
                 number(headers, "x-ratelimit-reset-tokens", reset);
                 if let Some(reason) = refused {
-                    let kind = if reason == RefusalReason::Requests {
-                        "Requests"
-                    } else {
-                        "Tokens"
-                    };
+                    let kind = if reason == RefusalReason::Requests { "Requests" } else { "Tokens" };
                     set(headers, "x-ratelimit-type", kind);
                 }
             }

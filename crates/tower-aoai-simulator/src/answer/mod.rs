@@ -1,10 +1,13 @@
 //! What goes out: heads, bodies, streams.
 
 mod chunks;
+pub(crate) mod content;
 mod embeddings;
 pub(crate) mod errors;
 pub(crate) mod headers;
+mod models;
 pub(crate) mod refusal;
+mod renderer;
 mod responses;
 pub(crate) mod stream;
 mod text;
@@ -18,7 +21,12 @@ use crate::{
     request::{Ask, Operation},
 };
 
-pub(crate) use self::{responses::refused_stream, text::text};
+pub(crate) use self::{
+    content::{Call, Content},
+    models::{known_model, models},
+    responses::refused_stream,
+    text::text,
+};
 
 /// A successful answer, decided but not yet written.
 #[derive(Debug, Clone)]
@@ -32,11 +40,24 @@ pub(crate) struct Answer {
     pub(crate) choices: u64,
     /// Tokens of each choice.
     pub(crate) tokens: u64,
-    /// Whether the length was cut at the request's limit.
-    pub(crate) cut: bool,
+    pub(crate) content: Content,
+    pub(crate) finish: Finish,
     pub(crate) prompt_tokens: u64,
     pub(crate) cached_tokens: u64,
     pub(crate) annotations: bool,
+    /// Whether the content filter looks at a stream while it is on its way.
+    pub(crate) asynchronous_filter: bool,
+}
+
+/// Why an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finish {
+    Stop,
+    /// At the request's limit.
+    Length,
+    ToolCalls,
+    /// Blocked.
+    ContentFilter,
 }
 
 impl Answer {
@@ -46,7 +67,23 @@ impl Answer {
     }
 
     fn finish_reason(&self) -> &'static str {
-        if self.cut { "length" } else { "stop" }
+        match self.finish {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::ToolCalls => "tool_calls",
+            Finish::ContentFilter => "content_filter",
+        }
+    }
+
+    /// The content filter's findings about the answer.
+    fn filter_results(&self) -> &'static str {
+        if self.finish == Finish::ContentFilter { BLOCKED_RESULTS } else { FILTER_RESULTS }
+    }
+
+    /// The id of a call of a tool.
+    fn call_id(&self, index: usize) -> String {
+        let id: String = self.id.chars().rev().take(22).collect();
+        format!("call_{id}{index:02}")
     }
 
     /// The `usage` of chat and legacy completions, as JSON.
@@ -81,6 +118,9 @@ pub(crate) fn id_prefix(operation: Operation) -> &'static str {
 /// Nothing was found, in the words of the content filter. As text: it is in every answer, and
 /// building it as JSON each time was most of an answer's cost.
 const FILTER_RESULTS: &str = r#"{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"},"sexual":{"filtered":false,"severity":"safe"},"violence":{"filtered":false,"severity":"safe"}}"#;
+
+/// Something was found.
+const BLOCKED_RESULTS: &str = r#"{"hate":{"filtered":true,"severity":"high"},"self_harm":{"filtered":false,"severity":"safe"},"sexual":{"filtered":false,"severity":"safe"},"violence":{"filtered":false,"severity":"safe"}}"#;
 
 /// The same of the prompt.
 fn prompt_filter_results() -> String {

@@ -12,12 +12,7 @@ use crate::{
 };
 
 /// The body of a refusal by quota; `seconds` is what `retry-after` says, if it says anything.
-pub(crate) fn refused(
-    deployment: &Deployment,
-    route: &Route,
-    reason: RefusalReason,
-    seconds: Option<u64>,
-) -> Failure {
+pub(crate) fn refused(deployment: &Deployment, route: &Route, reason: RefusalReason, seconds: Option<u64>) -> Failure {
     let message = match wording(deployment, route) {
         Wording::Typed => return typed(deployment, reason),
         _ if reason == RefusalReason::Utilisation => utilised(deployment, route),
@@ -50,24 +45,14 @@ pub(crate) fn typed_message(deployment: &Deployment, reason: RefusalReason) -> S
         "Your requests to {} for {} in {region} have exceeded {}rate limit.",
         deployment.name,
         deployment.model,
-        if reason == RefusalReason::Requests {
-            ""
-        } else {
-            "token "
-        }
+        if reason == RefusalReason::Requests { "" } else { "token " }
     )
 }
 
 fn typed(deployment: &Deployment, reason: RefusalReason) -> Failure {
     let message = typed_message(deployment, reason);
     let (kind, code) = ("too_many_requests", "rate_limit_exceeded");
-    Failure::model(
-        StatusCode::TOO_MANY_REQUESTS,
-        &message,
-        kind,
-        None,
-        Some(code),
-    )
+    Failure::model(StatusCode::TOO_MANY_REQUESTS, &message, kind, None, Some(code))
 }
 
 /// No source shows the exact body of a provisioned deployment's 429; this is the classic one with
@@ -90,11 +75,7 @@ fn wording(deployment: &Deployment, route: &Route) -> Wording {
 }
 
 fn what(reason: RefusalReason) -> &'static str {
-    if reason == RefusalReason::Requests {
-        "call"
-    } else {
-        "token"
-    }
+    if reason == RefusalReason::Requests { "call" } else { "token" }
 }
 
 fn retry_sentence(seconds: Option<u64>) -> String {
@@ -122,18 +103,9 @@ impl Hint {
         let seconds = if round_up { seconds } else { wait.as_secs() }.max(1);
         let milliseconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         match hints {
-            RetryHints::Milliseconds => Self {
-                milliseconds: Some(milliseconds),
-                seconds: Some(seconds),
-            },
-            RetryHints::Seconds => Self {
-                milliseconds: None,
-                seconds: Some(seconds),
-            },
-            RetryHints::ZeroMilliseconds => Self {
-                milliseconds: Some(0),
-                seconds: Some(1),
-            },
+            RetryHints::Milliseconds => Self { milliseconds: Some(milliseconds), seconds: Some(seconds) },
+            RetryHints::Seconds => Self { milliseconds: None, seconds: Some(seconds) },
+            RetryHints::ZeroMilliseconds => Self { milliseconds: Some(0), seconds: Some(1) },
             RetryHints::Absent => Self::default(),
         }
     }

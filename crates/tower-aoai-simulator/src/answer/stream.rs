@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::{
     Answer,
-    chunks::{self, DONE, Renderer},
+    chunks::{self, DONE},
+    renderer::{Events, Renderer},
     responses,
 };
 use crate::{
@@ -25,6 +26,8 @@ pub(crate) struct Playback {
     renderer: Renderer,
     content: u64,
     next: u64,
+    /// Events without content, each with the number of the content event before which it comes.
+    interludes: VecDeque<(u64, Bytes)>,
     closing: VecDeque<Bytes>,
     fault: Option<(u64, StreamFault)>,
     /// What an error inside this stream looks like.
@@ -52,51 +55,36 @@ impl Playback {
         times: Times,
         fault: Option<(u64, StreamFault)>,
     ) -> Self {
-        let (opening, renderer, mut closing) = match answer.operation {
+        let Events { opening, renderer, mut interludes, mut closing } = match answer.operation {
             Operation::Responses => responses::events(answer),
             _ => chunks::events(answer, include_usage),
         };
         if matches!(fault, Some((_, StreamFault::NoDone))) {
             closing.retain(|event| &event[..] != DONE);
         }
+        if let Some((after, StreamFault::Malformed)) = fault {
+            let at = interludes.partition_point(|(before, _)| *before <= after);
+            let after = after.min(answer.completion_tokens());
+            interludes.insert(at, (after, Bytes::from_static(MALFORMED)));
+        }
+        let fault = fault.filter(|(_, fault)| *fault != StreamFault::Malformed);
         let content = answer.completion_tokens();
         let responses = answer.operation == Operation::Responses;
         let error = if responses { RESPONSES_ERROR } else { ERROR };
-        Self {
-            start,
-            times,
-            opening,
-            renderer,
-            content,
-            next: 0,
-            closing,
-            fault,
-            error,
-        }
+        Self { start, times, opening, renderer, content, next: 0, interludes, closing, fault, error }
     }
 
     /// A stream of exactly these frames, all there at once.
     pub(crate) fn raw(frames: impl IntoIterator<Item = Bytes>, start: Instant) -> Self {
-        let times = Times {
-            head: Duration::ZERO,
-            first: Duration::ZERO,
-            gap: Duration::ZERO,
-        };
-        let renderer = Renderer {
-            before: String::new(),
-            between: String::new(),
-            after: String::new(),
-            text_first: true,
-            offset: 0,
-            choices: 1,
-        };
+        let times = Times { head: Duration::ZERO, first: Duration::ZERO, gap: Duration::ZERO };
         Self {
             start,
             times,
             opening: frames.into_iter().collect(),
-            renderer,
+            renderer: Renderer::Given(Vec::new()),
             content: 0,
             next: 0,
+            interludes: VecDeque::new(),
             closing: VecDeque::new(),
             fault: None,
             error: ERROR,
@@ -105,10 +93,7 @@ impl Playback {
 
     /// A stream that begins and never goes on.
     pub(crate) fn stalled(start: Instant) -> Self {
-        Self {
-            fault: Some((0, StreamFault::Stall)),
-            ..Self::raw([], start)
-        }
+        Self { fault: Some((0, StreamFault::Stall)), ..Self::raw([], start) }
     }
 
     /// How many events with content have been handed over.
@@ -120,12 +105,21 @@ impl Playback {
     pub(crate) fn due(&self) -> Instant {
         let after = if !self.opening.is_empty() {
             self.times.head
+        } else if let Some(before) = self.interlude() {
+            // With what came before it.
+            self.times.last(before / self.renderer.choices())
         } else if self.next < self.content {
-            self.times.token(self.next / self.renderer.choices)
+            self.times.token(self.next / self.renderer.choices())
         } else {
-            self.times.last(self.content / self.renderer.choices)
+            self.times.last(self.content / self.renderer.choices())
         };
         later(self.start, after)
+    }
+
+    /// The number of the content event before which an interlude comes now, if one does.
+    fn interlude(&self) -> Option<u64> {
+        let (before, _) = self.interludes.front()?;
+        (*before <= self.next).then_some(*before)
     }
 
     /// Takes the next step.
@@ -139,7 +133,8 @@ impl Playback {
             return match fault {
                 StreamFault::Cut => Step::Cut,
                 StreamFault::Stall => Step::Stall,
-                StreamFault::End | StreamFault::NoDone => self.finish(),
+                // A malformed event is an interlude, and no end.
+                StreamFault::End | StreamFault::NoDone | StreamFault::Malformed => self.finish(),
                 StreamFault::Error => {
                     // One event, then as if it were complete.
                     self.fault = Some((0, StreamFault::End));
@@ -147,34 +142,39 @@ impl Playback {
                 }
             };
         }
+        if self.interlude().is_some()
+            && let Some((_, event)) = self.interludes.pop_front()
+        {
+            return Step::Event(event, false);
+        }
         if self.next < self.content {
             let event = self.renderer.event(self.next);
             self.next += 1;
             return Step::Event(event, true);
         }
-        self.closing
-            .pop_front()
-            .map_or(Step::End, |event| Step::Event(event, false))
+        self.closing.pop_front().map_or(Step::End, |event| Step::Event(event, false))
     }
 
     /// Whether nothing is left, without taking a step.
     pub(crate) fn is_over(&self) -> bool {
         let played = self.opening.is_empty() && self.next >= self.content;
         played
+            && self.interludes.is_empty()
             && self.closing.is_empty()
-            && self
-                .fault
-                .is_none_or(|(_, fault)| fault == StreamFault::NoDone)
+            && self.fault.is_none_or(|(_, fault)| fault == StreamFault::NoDone)
     }
 
     fn finish(&mut self) -> Step {
         self.closing.clear();
+        self.interludes.clear();
         self.content = self.next;
         self.fault = None;
         Step::End
     }
 }
 
+/// An event that is no JSON, in either kind of stream.
+const MALFORMED: &[u8] = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\n\n";
 /// An error inside a stream of chat chunks: no event name, an `error` member.
 const ERROR: &[u8] = b"data: {\"error\":{\"message\":\"The server had an error while processing your request. Sorry about that!\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n";
 /// The same in a stream of the Responses operation.

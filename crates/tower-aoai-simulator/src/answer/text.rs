@@ -2,8 +2,8 @@
 //! counting finds as many tokens in it as `usage` says.
 
 const PIECES: [&str; 16] = [
-    "The ", "sea ", "was ", "dim ", "and ", "the ", "old ", "man ", "had ", "not ", "put ", "his ",
-    "oar ", "out ", "for ", "us. ",
+    "The ", "sea ", "was ", "dim ", "and ", "the ", "old ", "man ", "had ", "not ", "put ", "his ", "oar ", "out ",
+    "for ", "us. ",
 ];
 
 /// The piece that token number `index` (from 0) is.

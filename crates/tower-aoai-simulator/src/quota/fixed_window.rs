@@ -30,15 +30,7 @@ impl FixedWindow {
         let window = window_nanoseconds(window);
         let phase = i128::try_from(phase.as_nanos()).unwrap_or(0) % window;
         let lead = (window - phase) % window;
-        Self {
-            limit,
-            window,
-            start,
-            lead,
-            index: 0,
-            count: 0,
-            at: start,
-        }
+        Self { limit, window, start, lead, index: 0, count: 0, at: start }
     }
 
     /// Admits and counts the charge if the count is below the limit.
@@ -57,11 +49,7 @@ impl FixedWindow {
     /// The time until the count is reset.
     pub fn check(&mut self, now: Instant) -> Result<(), Duration> {
         self.advance(now);
-        if self.count < self.limit {
-            Ok(())
-        } else {
-            Err(self.until_reset(now))
-        }
+        if self.count < self.limit { Ok(()) } else { Err(self.until_reset(now)) }
     }
 
     /// Counts without asking.
@@ -73,11 +61,7 @@ impl FixedWindow {
     /// The limit minus the count; negative after an overshoot.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> i64 {
-        let count = if self.index_at(now) > self.index {
-            0
-        } else {
-            self.count
-        };
+        let count = if self.index_at(now) > self.index { 0 } else { self.count };
         i64::try_from(i128::from(self.limit) - i128::from(count)).unwrap_or(i64::MIN)
     }
 
@@ -106,10 +90,7 @@ impl FixedWindow {
     }
 
     fn position(&self, now: Instant) -> i128 {
-        let passed = now
-            .max(self.at)
-            .saturating_duration_since(self.start)
-            .as_nanos();
+        let passed = now.max(self.at).saturating_duration_since(self.start).as_nanos();
         i128::try_from(passed).unwrap_or(i128::MAX - self.lead) + self.lead
     }
 }

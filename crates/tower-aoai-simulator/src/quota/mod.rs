@@ -45,7 +45,5 @@ pub(crate) fn nanoseconds(value: i128) -> Duration {
 
 /// The nanoseconds of a window, never zero, so that it can be divided by.
 pub(crate) fn window_nanoseconds(window: Duration) -> i128 {
-    i128::try_from(window.as_nanos())
-        .unwrap_or(i128::MAX)
-        .clamp(1, i128::from(u64::MAX))
+    i128::try_from(window.as_nanos()).unwrap_or(i128::MAX).clamp(1, i128::from(u64::MAX))
 }

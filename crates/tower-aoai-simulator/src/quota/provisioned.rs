@@ -35,13 +35,7 @@ impl ProvisionedQuota {
     pub fn new(tokens_per_minute: u64, output_ratio: u64, window: Duration, now: Instant) -> Self {
         let rate = i128::from(tokens_per_minute);
         let full = rate.saturating_mul(window_nanoseconds(window));
-        Self {
-            rate,
-            output_ratio,
-            full,
-            level: 0,
-            at: now,
-        }
+        Self { rate, output_ratio, full, level: 0, at: now }
     }
 
     /// The cost of these tokens, in input tokens.
@@ -75,26 +69,16 @@ impl ProvisionedQuota {
     /// A correction downward takes no more than is there: what has drained has drained.
     pub fn correct(&mut self, now: Instant, estimate: u64, actual: u64) {
         self.drain(now);
-        let level = self
-            .level
-            .saturating_add(units(actual))
-            .saturating_sub(units(estimate));
+        let level = self.level.saturating_add(units(actual)).saturating_sub(units(estimate));
         self.level = level.max(0);
     }
 
     /// Utilisation in percent.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a percentage needs no more than 52 bits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a percentage needs no more than 52 bits")]
     pub fn utilisation(&self, now: Instant) -> f64 {
         let level = self.level_at(now);
-        if self.full == 0 {
-            0.0
-        } else {
-            level as f64 / self.full as f64 * 100.0
-        }
+        if self.full == 0 { 0.0 } else { level as f64 / self.full as f64 * 100.0 }
     }
 
     /// How long until a request is admitted: zero unless utilisation is above 100 %.
@@ -105,9 +89,7 @@ impl ProvisionedQuota {
             return Duration::ZERO;
         }
         let rounded_up = above.saturating_add(self.rate).saturating_sub(1);
-        rounded_up
-            .checked_div(self.rate)
-            .map_or(Duration::MAX, nanoseconds)
+        rounded_up.checked_div(self.rate).map_or(Duration::MAX, nanoseconds)
     }
 
     /// How long until the deployment is idle.
@@ -118,9 +100,7 @@ impl ProvisionedQuota {
             return Duration::ZERO;
         }
         let rounded_up = level.saturating_add(self.rate).saturating_sub(1);
-        rounded_up
-            .checked_div(self.rate)
-            .map_or(Duration::MAX, nanoseconds)
+        rounded_up.checked_div(self.rate).map_or(Duration::MAX, nanoseconds)
     }
 
     fn drain(&mut self, now: Instant) {
@@ -131,9 +111,7 @@ impl ProvisionedQuota {
     fn level_at(&self, now: Instant) -> i128 {
         let passed = now.saturating_duration_since(self.at).as_nanos();
         let passed = i128::try_from(passed).unwrap_or(i128::MAX);
-        self.level
-            .saturating_sub(passed.saturating_mul(self.rate))
-            .max(0)
+        self.level.saturating_sub(passed.saturating_mul(self.rate)).max(0)
     }
 }
 

@@ -59,17 +59,10 @@ impl RequestWindow {
     pub fn new(per_minute: u64, limit: RequestLimit, start: Instant) -> Self {
         let allowed = share(per_minute, limit.window());
         let enforced = match limit {
-            RequestLimit::Fixed(window) => {
-                Enforced::Fixed(FixedWindow::new(allowed, window, Duration::ZERO, start))
-            }
+            RequestLimit::Fixed(window) => Enforced::Fixed(FixedWindow::new(allowed, window, Duration::ZERO, start)),
             RequestLimit::Sliding(window) => Enforced::Sliding(SlidingWindow::new(allowed, window)),
         };
-        Self {
-            per_minute,
-            limit,
-            enforced,
-            shown: TokenBucket::per_minute(per_minute, start),
-        }
+        Self { per_minute, limit, enforced, shown: TokenBucket::per_minute(per_minute, start) }
     }
 
     /// Whether one more request would be admitted; counts nothing.

@@ -23,13 +23,7 @@ impl SlidingWindow {
     /// An empty window.
     #[must_use]
     pub fn new(limit: u64, window: Duration) -> Self {
-        Self {
-            limit,
-            window,
-            entries: VecDeque::new(),
-            sum: 0,
-            at: None,
-        }
+        Self { limit, window, entries: VecDeque::new(), sum: 0, at: None }
     }
 
     /// Admits and counts the charge if the sum is below the limit.
@@ -48,11 +42,7 @@ impl SlidingWindow {
     /// The time until enough has left the window; [`Duration::MAX`] if the limit is zero.
     pub fn check(&mut self, now: Instant) -> Result<(), Duration> {
         let now = self.advance(now);
-        if self.sum < self.limit {
-            Ok(())
-        } else {
-            Err(self.until_admitted(now))
-        }
+        if self.sum < self.limit { Ok(()) } else { Err(self.until_admitted(now)) }
     }
 
     /// Counts without asking.
@@ -87,9 +77,7 @@ impl SlidingWindow {
     /// How long until everything now counted has left the window.
     #[must_use]
     pub fn until_empty(&self, now: Instant) -> Duration {
-        self.entries
-            .back()
-            .map_or(Duration::ZERO, |(at, _)| self.until_left(*at, now))
+        self.entries.back().map_or(Duration::ZERO, |(at, _)| self.until_left(*at, now))
     }
 
     /// Changes the limit; what is counted stays counted.
@@ -126,7 +114,6 @@ impl SlidingWindow {
 
     fn until_left(&self, at: Instant, now: Instant) -> Duration {
         let now = self.at.map_or(now, |seen| seen.max(now));
-        self.window
-            .saturating_sub(now.saturating_duration_since(at))
+        self.window.saturating_sub(now.saturating_duration_since(at))
     }
 }

@@ -2,9 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    FixedWindow, MINUTE, RequestWindow, SlidingWindow, TOO_LARGE_RETRY_AFTER, TokenBucket,
-};
+use super::{FixedWindow, MINUTE, RequestWindow, SlidingWindow, TOO_LARGE_RETRY_AFTER, TokenBucket};
 
 /// How a tokens-per-minute limit is enforced. Which of them a deployment uses is not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,12 +95,7 @@ pub struct StandardQuota {
 impl StandardQuota {
     /// A quota with nothing used yet.
     #[must_use]
-    pub fn new(
-        tokens_per_minute: u64,
-        limit: TokenLimit,
-        requests: Option<RequestWindow>,
-        start: Instant,
-    ) -> Self {
+    pub fn new(tokens_per_minute: u64, limit: TokenLimit, requests: Option<RequestWindow>, start: Instant) -> Self {
         let tokens = match limit {
             TokenLimit::Bucket => Tokens::Bucket(TokenBucket::per_minute(tokens_per_minute, start)),
             TokenLimit::BucketOf(capacity) => {
@@ -111,16 +104,9 @@ impl StandardQuota {
             TokenLimit::FixedMinute { phase } => {
                 Tokens::Fixed(FixedWindow::new(tokens_per_minute, MINUTE, phase, start))
             }
-            TokenLimit::SlidingMinute => {
-                Tokens::Sliding(SlidingWindow::new(tokens_per_minute, MINUTE))
-            }
+            TokenLimit::SlidingMinute => Tokens::Sliding(SlidingWindow::new(tokens_per_minute, MINUTE)),
         };
-        Self {
-            per_minute: tokens_per_minute,
-            tokens,
-            requests,
-            count_refused: true,
-        }
+        Self { per_minute: tokens_per_minute, tokens, requests, count_refused: true }
     }
 
     /// Whether refused requests count toward the request limit; they do by default, as Azure's
@@ -198,25 +184,16 @@ impl StandardQuota {
 
     fn decide(&mut self, now: Instant, charge: u64) -> Result<(), Refusal> {
         if charge > self.per_minute {
-            return Err(Refusal {
-                reason: RefusalReason::TooLarge,
-                retry_after: TOO_LARGE_RETRY_AFTER,
-            });
+            return Err(Refusal { reason: RefusalReason::TooLarge, retry_after: TOO_LARGE_RETRY_AFTER });
         }
         if let Some(requests) = &mut self.requests {
-            requests.check(now).map_err(|retry_after| Refusal {
-                reason: RefusalReason::Requests,
-                retry_after,
-            })?;
+            requests.check(now).map_err(|retry_after| Refusal { reason: RefusalReason::Requests, retry_after })?;
         }
         match &mut self.tokens {
             Tokens::Bucket(bucket) => bucket.admit(now, charge),
             Tokens::Fixed(window) => window.admit(now, charge),
             Tokens::Sliding(window) => window.admit(now, charge),
         }
-        .map_err(|retry_after| Refusal {
-            reason: RefusalReason::Tokens,
-            retry_after,
-        })
+        .map_err(|retry_after| Refusal { reason: RefusalReason::Tokens, retry_after })
     }
 }

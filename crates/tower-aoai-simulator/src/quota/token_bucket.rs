@@ -51,13 +51,7 @@ impl TokenBucket {
     pub fn new(tokens: u64, period: Duration, capacity: u64, now: Instant) -> Self {
         let unit = window_nanoseconds(period);
         let capacity = i128::from(capacity).saturating_mul(unit);
-        Self {
-            rate: i128::from(tokens),
-            unit,
-            capacity,
-            level: capacity,
-            at: now,
-        }
+        Self { rate: i128::from(tokens), unit, capacity, level: capacity, at: now }
     }
 
     /// Admits the charge and debits it whole, or says how long until it would be admitted.
@@ -76,9 +70,7 @@ impl TokenBucket {
     /// Debits without asking.
     pub fn charge(&mut self, now: Instant, charge: u64) {
         self.refill(now);
-        self.level = self
-            .level
-            .saturating_sub(i128::from(charge).saturating_mul(self.unit));
+        self.level = self.level.saturating_sub(i128::from(charge).saturating_mul(self.unit));
     }
 
     /// Whole tokens left (rounded down); negative in debt.
@@ -109,9 +101,7 @@ impl TokenBucket {
             return Duration::ZERO;
         }
         let rounded_up = missing.saturating_add(self.rate).saturating_sub(1);
-        rounded_up
-            .checked_div(self.rate)
-            .map_or(Duration::MAX, nanoseconds)
+        rounded_up.checked_div(self.rate).map_or(Duration::MAX, nanoseconds)
     }
 
     /// Changes the rate from `now` on; the capacity changes in proportion. Debt stays.
@@ -119,10 +109,7 @@ impl TokenBucket {
         self.refill(now);
         let tokens = i128::from(tokens);
         let held = (self.capacity / self.unit).saturating_mul(tokens);
-        self.capacity = held
-            .checked_div(self.rate)
-            .unwrap_or(tokens)
-            .saturating_mul(self.unit);
+        self.capacity = held.checked_div(self.rate).unwrap_or(tokens).saturating_mul(self.unit);
         self.rate = tokens;
         self.level = self.level.min(self.capacity);
     }
@@ -135,8 +122,6 @@ impl TokenBucket {
     fn level_at(&self, now: Instant) -> i128 {
         let passed = now.saturating_duration_since(self.at).as_nanos();
         let passed = i128::try_from(passed).unwrap_or(i128::MAX);
-        self.level
-            .saturating_add(passed.saturating_mul(self.rate))
-            .min(self.capacity)
+        self.level.saturating_add(passed.saturating_mul(self.rate)).min(self.capacity)
     }
 }

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use http::{HeaderMap, request::Parts};
 use serde_json::{Map, Value};
 
-use super::{Operation, Route, prompt::Prompt};
+use super::{Operation, Route, prompt::Prompt, tools};
 use crate::{
     CACHED_TOKENS_HEADER, COMPLETION_TOKENS_HEADER, PROMPT_TOKENS_HEADER, TokenCounter,
-    answer::errors::Failure,
+    answer::{Call, errors::Failure},
 };
 
 /// A request's body, understood.
@@ -26,6 +26,8 @@ pub(crate) struct Ask {
     pub(crate) dictated: bool,
     pub(crate) cached_tokens: u64,
     pub(crate) completion_tokens: Option<u64>,
+    /// The call of a tool that the request forces.
+    pub(crate) forced_call: Option<Call>,
     /// Embeddings: the tokens of each input, how long the vectors are, and whether they are
     /// wanted in base64.
     pub(crate) inputs: usize,
@@ -55,13 +57,10 @@ pub(crate) fn ask(
     route: &Route,
     fields: &Map<String, Value>,
     counter: &dyn TokenCounter,
+    model: &str,
 ) -> Result<Ask, Failure> {
-    let mut prompt = Prompt::new(counter);
-    let mut ask = Ask {
-        choices: 1,
-        charged_choices: 1,
-        ..Ask::default()
-    };
+    let mut prompt = Prompt::new(counter, model);
+    let mut ask = Ask { choices: 1, charged_choices: 1, ..Ask::default() };
     let limits: &[&'static str] = match route.operation {
         Operation::ChatCompletions => {
             prompt.messages(fields)?;
@@ -79,7 +78,7 @@ pub(crate) fn ask(
             prompt.response_input(fields)?;
             &["max_output_tokens"]
         }
-        Operation::Unknown => &[],
+        Operation::Models | Operation::Unknown => &[],
     };
     for field in limits {
         if let Some(limit) = positive(fields, field)? {
@@ -92,6 +91,7 @@ pub(crate) fn ask(
         Operation::ChatCompletions => {
             ask.choices = choices(fields, "n")?;
             ask.charged_choices = ask.choices;
+            ask.forced_call = tools::forced(fields)?;
         }
         Operation::Completions => {
             ask.choices = choices(fields, "n")?;
@@ -101,11 +101,10 @@ pub(crate) fn ask(
         }
         Operation::Embeddings => {
             ask.dimensions = positive(fields, "dimensions")?;
-            ask.base64 = fields
-                .get("encoding_format")
-                .is_some_and(|format| format == "base64");
+            ask.base64 = fields.get("encoding_format").is_some_and(|format| format == "base64");
         }
-        Operation::Responses | Operation::Unknown => {}
+        Operation::Responses => ask.forced_call = tools::forced(fields)?,
+        Operation::Models | Operation::Unknown => {}
     }
     if route.operation != Operation::Embeddings {
         ask.stream = boolean(fields, "stream")?;
@@ -118,9 +117,7 @@ pub(crate) fn ask(
         ask.prompt_tokens = tokens;
         ask.dictated = true;
     }
-    ask.cached_tokens = number_header(&parts.headers, CACHED_TOKENS_HEADER)
-        .unwrap_or_default()
-        .min(ask.prompt_tokens);
+    ask.cached_tokens = number_header(&parts.headers, CACHED_TOKENS_HEADER).unwrap_or_default().min(ask.prompt_tokens);
     ask.completion_tokens = number_header(&parts.headers, COMPLETION_TOKENS_HEADER);
     Ok(ask)
 }
@@ -129,11 +126,7 @@ fn number_header(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-fn include_usage(
-    fields: &Map<String, Value>,
-    route: &Route,
-    stream: bool,
-) -> Result<bool, Failure> {
+fn include_usage(fields: &Map<String, Value>, route: &Route, stream: bool) -> Result<bool, Failure> {
     let options = match fields.get("stream_options") {
         None | Some(Value::Null) => return Ok(false),
         Some(_) if !route.knows_stream_options() => {
@@ -171,11 +164,7 @@ fn positive(fields: &Map<String, Value>, name: &'static str) -> Result<Option<u6
             (Some(value), _) if value > 0 => Ok(Some(value)),
             (Some(0), _) => Err(Failure::below_minimum(name, 0)),
             (_, Some(value)) => Err(Failure::below_minimum(name, value)),
-            _ => Err(Failure::wrong_type(
-                name,
-                "an integer",
-                &Value::Number(number.clone()),
-            )),
+            _ => Err(Failure::wrong_type(name, "an integer", &Value::Number(number.clone()))),
         },
         Some(other) => Err(Failure::wrong_type(name, "an integer", other)),
     }

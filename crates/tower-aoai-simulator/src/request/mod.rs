@@ -2,6 +2,7 @@
 
 mod ask;
 mod prompt;
+mod tools;
 
 use std::{fmt, sync::Arc};
 
@@ -21,6 +22,8 @@ pub enum Operation {
     Embeddings,
     /// `responses`
     Responses,
+    /// `GET models` and `GET models/{model}`
+    Models,
     /// An address that is none of these.
     Unknown,
 }
@@ -34,6 +37,7 @@ impl Operation {
             Self::Completions => "Completions_Create",
             Self::Embeddings => "Embeddings_Create",
             Self::Responses => "Responses_Create",
+            Self::Models => "Models_List",
             Self::Unknown => "Unknown",
         }
     }
@@ -73,10 +77,15 @@ pub(crate) struct Route {
     pub(crate) operation: Operation,
     pub(crate) deployment: Option<Arc<str>>,
     pub(crate) api_version: String,
+    /// Of a question about one model, its name.
+    pub(crate) model: Option<String>,
 }
 
 impl Route {
     pub(crate) fn read(method: &Method, uri: &Uri) -> Option<Self> {
+        if method == Method::GET {
+            return Self::read_models(uri);
+        }
         if method != Method::POST {
             return None;
         }
@@ -90,6 +99,7 @@ impl Route {
                 operation,
                 deployment: Some(decode(deployment).into()),
                 api_version: version?,
+                model: None,
             });
         }
         let (style, operation, api_version) = if let Some(rest) = path.strip_prefix("/openai/v1/") {
@@ -102,12 +112,22 @@ impl Route {
             return None;
         };
         let operation = Operation::at(operation)?;
-        Some(Self {
-            style,
-            operation,
-            deployment: None,
-            api_version,
-        })
+        Some(Self { style, operation, deployment: None, api_version, model: None })
+    }
+
+    fn read_models(uri: &Uri) -> Option<Self> {
+        let path = uri.path().trim_end_matches('/');
+        let version = query(uri, "api-version");
+        let (style, rest, api_version) = match path.strip_prefix("/openai/v1/models") {
+            Some(rest) => (Style::V1, rest, version.unwrap_or_else(|| "v1".to_owned())),
+            None => (Style::Classic, path.strip_prefix("/openai/models")?, version?),
+        };
+        let model = match rest.strip_prefix('/') {
+            Some(model) => Some(decode(model)),
+            None if rest.is_empty() => None,
+            None => return None,
+        };
+        Some(Self { style, operation: Operation::Models, deployment: None, api_version, model })
     }
 
     /// Whether this api-version knows `stream_options`; versions are dates, so text order is age.
@@ -122,6 +142,15 @@ fn query(uri: &Uri, name: &str) -> Option<String> {
     uri.query()?.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
         (key == name && !value.is_empty()).then(|| decode(value))
+    })
+}
+
+/// A field of a form, decoded; `None` if it is missing or empty.
+#[cfg(feature = "server")]
+pub(crate) fn form_value(form: &str, name: &str) -> Option<String> {
+    form.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        (key == name && !value.is_empty()).then(|| decode(&value.replace('+', " ")))
     })
 }
 
@@ -146,7 +175,5 @@ fn decode(text: &str) -> String {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

@@ -14,19 +14,16 @@ const MOST_ITEMS: usize = 2_048;
 /// A prompt while it is being counted.
 pub(super) struct Prompt<'a> {
     counter: &'a dyn TokenCounter,
+    /// Whose tokens are counted.
+    model: &'a str,
     pub(super) characters: u64,
     pub(super) tokens: u64,
     pub(super) inputs: usize,
 }
 
 impl<'a> Prompt<'a> {
-    pub(super) fn new(counter: &'a dyn TokenCounter) -> Self {
-        Self {
-            counter,
-            characters: 0,
-            tokens: 0,
-            inputs: 0,
-        }
+    pub(super) fn new(counter: &'a dyn TokenCounter, model: &'a str) -> Self {
+        Self { counter, model, characters: 0, tokens: 0, inputs: 0 }
     }
 }
 
@@ -34,7 +31,7 @@ impl Prompt<'_> {
     fn text(&mut self, text: &str) {
         let characters = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
         self.characters = self.characters.saturating_add(characters);
-        self.tokens = self.tokens.saturating_add(self.counter.count(text));
+        self.tokens = self.tokens.saturating_add(self.counter.count_for(self.model, text));
     }
 
     fn overhead(&mut self, tokens: u64) {
@@ -46,11 +43,7 @@ impl Prompt<'_> {
             None | Some(Value::Null) => return Err(Failure::missing("messages")),
             Some(Value::Array(messages)) => messages,
             Some(other) => {
-                return Err(Failure::wrong_type(
-                    "messages",
-                    "an array of objects",
-                    other,
-                ));
+                return Err(Failure::wrong_type("messages", "an array of objects", other));
             }
         };
         bounds("messages", messages.len())?;
@@ -63,11 +56,7 @@ impl Prompt<'_> {
                 Some(Value::String(_)) => {}
                 None | Some(Value::Null) => return Err(Failure::missing(&format!("{at}.role"))),
                 Some(other) => {
-                    return Err(Failure::wrong_type(
-                        &format!("{at}.role"),
-                        "a string",
-                        other,
-                    ));
+                    return Err(Failure::wrong_type(&format!("{at}.role"), "a string", other));
                 }
             }
             self.overhead(MESSAGE_OVERHEAD);
@@ -81,15 +70,21 @@ impl Prompt<'_> {
     fn content(&mut self, at: &str, message: &Map<String, Value>) -> Result<(), Failure> {
         match message.get("content") {
             None | Some(Value::Null) => {}
-            Some(Value::String(text)) => self.text(text),
-            Some(Value::Array(parts)) => parts.iter().for_each(|part| self.part(part)),
+            Some(Value::String(text)) => {
+                short_enough(&format!("{at}.content"), text)?;
+                self.text(text);
+            }
+            Some(Value::Array(parts)) => {
+                for (index, part) in parts.iter().enumerate() {
+                    if let Some(Value::String(text)) = part.get("text") {
+                        short_enough(&format!("{at}.content[{index}].text"), text)?;
+                    }
+                    self.part(part);
+                }
+            }
             Some(other) => {
                 let at = format!("{at}.content");
-                return Err(Failure::wrong_type(
-                    &at,
-                    "a string or an array of objects",
-                    other,
-                ));
+                return Err(Failure::wrong_type(&at, "a string or an array of objects", other));
             }
         }
         if let Some(Value::String(name)) = message.get("name") {
@@ -116,11 +111,7 @@ impl Prompt<'_> {
     }
 
     /// `prompt` of completions and `input` of embeddings: a text, texts, tokens, or lists of them.
-    pub(super) fn inputs(
-        &mut self,
-        name: &'static str,
-        fields: &Map<String, Value>,
-    ) -> Result<(), Failure> {
+    pub(super) fn inputs(&mut self, name: &'static str, fields: &Map<String, Value>) -> Result<(), Failure> {
         match fields.get(name) {
             None | Some(Value::Null) => return Err(Failure::missing(name)),
             Some(Value::String(text)) => {
@@ -149,11 +140,7 @@ impl Prompt<'_> {
                 self.inputs = items.len();
             }
             Some(other) => {
-                return Err(Failure::wrong_type(
-                    name,
-                    "a string or an array of strings",
-                    other,
-                ));
+                return Err(Failure::wrong_type(name, "a string or an array of strings", other));
             }
         }
         Ok(())
@@ -196,6 +183,19 @@ impl Prompt<'_> {
         self.overhead(ANSWER_OVERHEAD);
         self.tools(fields);
         Ok(())
+    }
+}
+
+/// Azure's documentation: the most characters in a message.
+fn short_enough(name: &str, text: &str) -> Result<(), Failure> {
+    const MOST: usize = 1_048_576;
+    // No text has more characters than bytes.
+    if text.len() <= MOST {
+        return Ok(());
+    }
+    match text.chars().count() {
+        count if count > MOST => Err(Failure::long_string(name, MOST, count)),
+        _ => Ok(()),
     }
 }
 

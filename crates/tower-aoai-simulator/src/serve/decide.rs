@@ -2,16 +2,18 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::Read;
+use super::{Read, spill::Spill};
 use crate::{
     answer::{
+        Content, Finish,
         errors::Failure,
         headers::Ids,
+        known_model, models,
         refusal::{Hint, refused, typed_message},
         refused_stream,
     },
     booking::{Charge, Quota},
-    deployment::{Deployment, HeaderStyle, RetryHints},
+    deployment::{Deployment, HeaderStyle, Quirks, RetryHints},
     draw::Draws,
     models::Model,
     quota::{QuotaSnapshot, Refusal, RefusalReason, TokenLimit},
@@ -24,6 +26,8 @@ use crate::{
 pub(super) enum Decision {
     Failure(Failure, Hint),
     Success(Option<(u64, StreamFault)>),
+    /// A 200 that needs no model.
+    Whole(Bytes),
     Raw(Vec<Bytes>, Hint),
     Reset,
     Hang,
@@ -36,9 +40,11 @@ pub(super) struct Decided {
     pub(super) refused: Option<RefusalReason>,
     pub(super) snapshot: QuotaSnapshot,
     pub(super) slowness: f64,
+    pub(super) spill: Spill,
 }
 
 /// A request with all that is known of it.
+#[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) shared: &'a Shared,
     pub(super) read: &'a Read,
@@ -46,10 +52,15 @@ pub(super) struct Asked<'a> {
     /// What is known of its model.
     pub(super) model: Option<Model>,
     pub(super) index: Option<usize>,
-    pub(super) authorised: bool,
+    /// Whether the request may come in, and if not, how it is told.
+    pub(super) access: &'a Result<(), Failure>,
     pub(super) ids: &'a Ids,
     /// Tokens of each choice, before any limit.
     pub(super) length: u64,
+    pub(super) content: &'a Content,
+    /// The content filter blocks the answer after so many tokens.
+    pub(super) filtered_after: Option<u64>,
+    pub(super) quirks: Quirks,
 }
 
 impl Asked<'_> {
@@ -61,12 +72,9 @@ impl Asked<'_> {
         now: Instant,
         draws: &mut Draws,
     ) -> Decided {
-        let slowness = self
-            .index
-            .and_then(|index| state.slowness.get(index))
-            .copied();
+        let slowness = self.index.and_then(|index| state.slowness.get(index)).copied();
         let quota = self.index.and_then(|index| state.quotas.get_mut(index));
-        let quota = quota.filter(|_| self.authorised);
+        let quota = quota.filter(|_| self.access.is_ok());
         let mut none = Quota::Unlimited;
         let quota = quota.unwrap_or(&mut none);
         let mut decided = Decided {
@@ -75,11 +83,13 @@ impl Asked<'_> {
             refused: None,
             snapshot: QuotaSnapshot::Unlimited,
             slowness: slowness.unwrap_or(1.0),
+            spill: Spill::default(),
         };
-        decided.decision = match (
-            scripted.and_then(|scripted| self.dictated(scripted)),
-            self.check(),
-        ) {
+        if let Some(answered) = self.models() {
+            decided.decision = answered;
+            return decided;
+        }
+        decided.decision = match (scripted.and_then(|scripted| self.dictated(scripted)), self.check()) {
             (Some(dictated), _) => {
                 quota.count_failed(now);
                 dictated
@@ -91,11 +101,7 @@ impl Asked<'_> {
             }
             (None, Ok((deployment, route, ask))) => {
                 let charge = charge(deployment, route, ask, draws);
-                if let Some(Scripted {
-                    kind: Kind::Usual(fault),
-                    ..
-                }) = scripted
-                {
+                if let Some(Scripted { kind: Kind::Usual(fault), .. }) = scripted {
                     decided.reserved = quota.force(now, charge);
                     self.usual(ask, *fault)
                 } else {
@@ -115,11 +121,26 @@ impl Asked<'_> {
         decided
     }
 
+    /// The answer to a question about models, if it is one.
+    fn models(&self) -> Option<Decision> {
+        let route = self.read.route.as_ref()?;
+        if route.operation != Operation::Models || self.access.is_err() {
+            return None;
+        }
+        let config = &self.shared.config;
+        let answer = match &route.model {
+            None => Some(models(&config.deployments, config.unix_time)),
+            Some(name) => known_model(&config.deployments, name, config.unix_time),
+        };
+        Some(match answer {
+            Some(answer) => Decision::Whole(answer.to_string().into()),
+            None => Decision::Failure(Failure::not_found(), Hint::default()),
+        })
+    }
+
     /// What is wrong with the request itself, in the order in which Azure finds it.
     fn check(&self) -> Result<(&Deployment, &Route, &Ask), Failure> {
-        if !self.authorised {
-            return Err(Failure::wrong_key());
-        }
+        self.access.clone()?;
         let Some(route) = &self.read.route else {
             return Err(Failure::not_found());
         };
@@ -138,11 +159,7 @@ impl Asked<'_> {
             && route.operation != Operation::Embeddings
             && limit > model.max_output
         {
-            return Err(Failure::output_too_large(
-                ask.max_output_field,
-                model.max_output,
-                limit,
-            ));
+            return Err(Failure::output_too_large(ask.max_output_field, model.max_output, limit));
         }
         let provisioned = deployment.is_provisioned();
         if let Some(limit) = model.provisioned_prompt_limit.filter(|_| provisioned)
@@ -151,11 +168,7 @@ impl Asked<'_> {
             return Err(Failure::context_length(limit, ask.prompt_tokens, None));
         }
         let window = model.context_window;
-        if ask
-            .prompt_tokens
-            .saturating_add(ask.max_output.unwrap_or(0))
-            > window
-        {
+        if ask.prompt_tokens.saturating_add(ask.max_output.unwrap_or(0)) > window {
             let output = ask.max_output.filter(|_| ask.prompt_tokens <= window);
             return Err(Failure::context_length(window, ask.prompt_tokens, output));
         }
@@ -170,26 +183,29 @@ impl Asked<'_> {
             Kind::Reset => Decision::Reset,
             Kind::Events(frames) => Decision::Raw(frames.clone(), Hint::default()),
             Kind::Failure(failure) => Decision::Failure(failure.clone(), Hint::default()),
+            Kind::ContentFilter => {
+                let operation = self.read.route.as_ref().map(|route| route.operation);
+                let failure = if operation == Some(Operation::Responses) {
+                    Failure::response_content_filter()
+                } else {
+                    Failure::content_filter()
+                };
+                Decision::Failure(failure, Hint::default())
+            }
             Kind::Status(status) => {
                 let failure = Failure::of_status(*status, &self.ids.request);
                 Decision::Failure(failure, Hint::default())
             }
             Kind::RateLimited(hint) => {
                 let (deployment, route) = self.deployed.zip(self.read.route.as_ref())?;
-                let reason = if deployment.is_provisioned() {
-                    RefusalReason::Utilisation
-                } else {
-                    RefusalReason::Tokens
-                };
+                let reason =
+                    if deployment.is_provisioned() { RefusalReason::Utilisation } else { RefusalReason::Tokens };
                 let failure = refused(deployment, route, reason, hint.seconds);
                 Decision::Failure(failure, *hint)
             }
             Kind::RefusedStream(after) => {
                 let hint = Hint::of(*after, RetryHints::Seconds, true);
-                Decision::Raw(
-                    self.refused_events(self.deployed?, RefusalReason::Tokens),
-                    hint,
-                )
+                Decision::Raw(self.refused_events(self.deployed?, RefusalReason::Tokens), hint)
             }
         })
     }
@@ -207,25 +223,14 @@ impl Asked<'_> {
         }
     }
 
-    fn refuse(
-        &self,
-        deployment: &Deployment,
-        route: &Route,
-        ask: &Ask,
-        refusal: Refusal,
-    ) -> Decision {
-        let bucket = matches!(
-            deployment.token_limit,
-            TokenLimit::Bucket | TokenLimit::BucketOf(_)
-        );
+    fn refuse(&self, deployment: &Deployment, route: &Route, ask: &Ask, refusal: Refusal) -> Decision {
+        let bucket = matches!(deployment.token_limit, TokenLimit::Bucket | TokenLimit::BucketOf(_));
         let round_up = refusal.reason != RefusalReason::Tokens || !bucket;
-        let hints = match (deployment.retry_hints, refusal.reason) {
+        let hints = match (self.quirks.hints, refusal.reason) {
             (_, RefusalReason::Utilisation) => RetryHints::Milliseconds,
-            _ if deployment.header_style == HeaderStyle::MinusOne => RetryHints::Absent,
+            _ if self.quirks.style == HeaderStyle::MinusOne => RetryHints::Absent,
             // A day is said in seconds.
-            (RetryHints::Milliseconds | RetryHints::ZeroMilliseconds, RefusalReason::TooLarge) => {
-                RetryHints::Seconds
-            }
+            (RetryHints::Milliseconds | RetryHints::ZeroMilliseconds, RefusalReason::TooLarge) => RetryHints::Seconds,
             (hints, _) => hints,
         };
         let hint = Hint::of(refusal.retry_after, hints, round_up);
@@ -233,30 +238,30 @@ impl Asked<'_> {
         if inside && ask.stream && route.operation == Operation::Responses {
             return Decision::Raw(self.refused_events(deployment, refusal.reason), hint);
         }
-        Decision::Failure(
-            refused(deployment, route, refusal.reason, hint.seconds),
-            hint,
-        )
+        Decision::Failure(refused(deployment, route, refusal.reason, hint.seconds), hint)
     }
 
     fn refused_events(&self, deployment: &Deployment, reason: RefusalReason) -> Vec<Bytes> {
         let message = typed_message(deployment, reason);
         let id = format!("resp_{}", self.ids.request.replace('-', ""));
-        refused_stream(
-            &id,
-            self.shared.config.unix_time,
-            &deployment.model,
-            &message,
-        )
+        refused_stream(&id, self.shared.config.unix_time, &deployment.model, &message)
     }
 
-    /// Tokens of one choice, and whether the request's limit cut them.
-    pub(super) fn choice_tokens(&self, ask: &Ask) -> (u64, bool) {
-        let limit = ask
-            .max_output
-            .or_else(|| self.model.map(|model| model.max_output));
+    /// Tokens of one choice, and why there are no more.
+    pub(super) fn choice_tokens(&self, ask: &Ask) -> (u64, Finish) {
+        let limit = ask.max_output.or_else(|| self.model.map(|model| model.max_output));
         let limit = limit.unwrap_or(u64::MAX);
-        (self.length.min(limit), self.length > limit)
+        let tokens = self.length.min(limit);
+        if let Some(blocked) = self.filtered_after {
+            return (tokens.min(blocked), Finish::ContentFilter);
+        }
+        let finish = match self.content {
+            _ if self.length > limit => Finish::Length,
+            // So it is documented: who names the tool is told that the model stopped.
+            Content::Calls(calls) if !calls.iter().any(|call| call.by_name) => Finish::ToolCalls,
+            _ => Finish::Stop,
+        };
+        (tokens, finish)
     }
 
     /// Tokens of all choices.
@@ -284,9 +289,5 @@ fn charge(deployment: &Deployment, route: &Route, ask: &Ask, draws: &mut Draws) 
         Operation::Embeddings => 0,
         _ => estimate.output(ask.max_output, ask.charged_choices),
     };
-    Charge {
-        prompt,
-        cached: ask.cached_tokens.min(prompt),
-        output,
-    }
+    Charge { prompt, cached: ask.cached_tokens.min(prompt), output }
 }

@@ -1,10 +1,5 @@
 //! What the tests of the service share.
-#![allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "each test takes what it needs"
-)]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test takes what it needs")]
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -15,8 +10,7 @@ use tower_aoai_simulator::{ConnectionFault, SimulatedBody, Simulator};
 
 pub const CHAT: &str = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21";
 pub const HELLO: &str = r#"{"messages":[{"role":"user","content":"Hello"}],"max_tokens":10}"#;
-pub const STREAM: &str =
-    r#"{"messages":[{"role":"user","content":"Hello"}],"max_tokens":3,"stream":true}"#;
+pub const STREAM: &str = r#"{"messages":[{"role":"user","content":"Hello"}],"max_tokens":3,"stream":true}"#;
 pub const STREAM_USAGE: &str = r#"{"messages":[{"role":"user","content":"Hello"}],"max_tokens":3,"stream":true,"stream_options":{"include_usage":true}}"#;
 
 pub fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
@@ -39,10 +33,7 @@ pub async fn answer(simulator: &Simulator, request: Request<Full<Bytes>>) -> (u1
 }
 
 pub fn header<'a>(response: &'a Response<SimulatedBody>, name: &str) -> Option<&'a str> {
-    response
-        .headers()
-        .get(name)
-        .map(|value| value.to_str().unwrap())
+    response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
 /// The frames of a stream, and the error it ended with, if it did.
@@ -63,9 +54,6 @@ pub async fn frames(body: SimulatedBody) -> (Vec<String>, Option<ConnectionFault
 
 /// The JSON of an event's data.
 pub fn data(frame: &str) -> Value {
-    let line = frame
-        .lines()
-        .find_map(|line| line.strip_prefix("data: "))
-        .unwrap();
+    let line = frame.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
     serde_json::from_str(line).unwrap()
 }
