@@ -208,7 +208,7 @@ mod tests {
             assert_eq!(wrapped(inner).rejected(), Some(&rejected));
         }
         let transport = wrapped(Error::flatten("reset").into());
-        assert!(transport.source().is_some_and(|source| source.is::<Wrapped>()), "what the client said stays");
+        assert!(transport.source().is_some_and(<dyn StdError>::is::<Wrapped>), "what the client said stays");
         assert!(matches!(Error::flatten(Ring), Error::Transport(_)));
         assert_eq!(Error::flatten(Timeout::Idle).timeout(), Some(Timeout::Idle));
     }

@@ -19,6 +19,34 @@ use crate::{BoxError, Error, POLLED_AGAIN, classify::ResponseHead};
 /// It moves from [`GuardedFuture`] into [`GuardedBody`] and is dropped exactly once: at the end of the body, at an
 /// error, or when either is dropped. Each time it is told, and dropped, *after* what it guards was dropped, so that an
 /// [`ObserveLayer`](crate::ObserveLayer) below has written its verdict by then. None of its methods may block or panic.
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+/// use bytes::Bytes;
+/// use http::Response;
+/// use http_body_util::{BodyExt, Full};
+/// use tower_aoai_core::{Error, Guard, GuardedFuture};
+///
+/// static IN_FLIGHT: AtomicUsize = AtomicUsize::new(1);
+///
+/// struct Permit;
+/// impl Guard for Permit {}
+/// impl Drop for Permit {
+///     fn drop(&mut self) {
+///         IN_FLIGHT.fetch_sub(1, Relaxed);
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let inner = std::future::ready(Ok::<_, Error>(Response::new(Full::<Bytes>::from("answer"))));
+/// let body = GuardedFuture::new(inner, Some(Permit)).await?.into_body();
+/// assert_eq!(IN_FLIGHT.load(Relaxed), 1, "until the last byte");
+/// body.collect().await?;
+/// assert_eq!(IN_FLIGHT.load(Relaxed), 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Guard {
     /// The head of the response came.
     fn head(&mut self, head: ResponseHead<'_>) {

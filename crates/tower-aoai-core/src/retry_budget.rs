@@ -8,8 +8,8 @@ use tokio::time::Instant;
 /// A share of the successes of the last minute, and a floor: what may be spent on retries.
 ///
 /// In any 60 seconds at most `floor + share * successes` retries are sent, exactly, also when many tasks ask at once:
-/// a retry that waits for its time counts from its grant on, and for a minute from its send. When nothing succeeds any more only the floor is left, so that retries cannot keep an outage alive. Clones
-/// share the budget.
+/// a retry that waits for its time counts from its grant on, and for a minute from its send. When nothing succeeds any
+/// more only the floor is left, so that retries cannot keep an outage alive. Clones share the budget.
 ///
 /// tower's `TpsBudget` counts the same things, but rounds the share to a whole number of calls a retry and may be
 /// overdrawn by as many threads as ask at once.
@@ -82,7 +82,6 @@ impl RetryBudget {
         self.allowance(window.successes()).saturating_sub(window.taken())
     }
 
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn allowance(&self, successes: u64) -> u64 {
         // 29 % of 100 is 28.999999999999996 in binary.
         self.floor.saturating_add((self.share * successes as f64 + 1e-9) as u64)
@@ -170,8 +169,35 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_goes_back_or_far_ahead_neither_panics_nor_grants_twice() {
+        let budget = RetryBudget::new(0.0, 2);
+        let now = Instant::now();
+        let early = budget.withdraw(after(now, 100.0)).expect("the first");
+        budget.withdraw(now).expect("the second, by a clock that went back").spend(now);
+        assert!(budget.withdraw(now).is_none());
+        drop(early);
+        assert_eq!(budget.balance(after(now, 100.0)), 1);
+        let late = budget.withdraw(after(now, 100.0)).expect("given back");
+        assert_eq!(budget.balance(after(now, 1e9)), 1, "a grant counts as long as it is held");
+        drop(late);
+        assert_eq!(budget.balance(after(now, 1e9)), 2);
+    }
+
+    #[test]
+    fn shares_that_are_no_shares_are_none() {
+        for share in [f64::NAN, f64::INFINITY, -1.0] {
+            let budget = RetryBudget::new(share, 3);
+            let now = Instant::now();
+            budget.deposit(now);
+            assert_eq!(budget.balance(now), 3, "{share}");
+        }
+    }
+
+    #[test]
     fn shares_are_exact() {
-        for (share, successes, retries) in [(0.3, 10, 3), (0.6, 10, 6), (0.9, 10, 9), (0.1, 9, 0), (0.29, 100, 29), (0.57, 100, 57)] {
+        for (share, successes, retries) in
+            [(0.3, 10, 3), (0.6, 10, 6), (0.9, 10, 9), (0.1, 9, 0), (0.29, 100, 29), (0.57, 100, 57)]
+        {
             let budget = RetryBudget::new(share, 0);
             let now = Instant::now();
             for _ in 0..successes {

@@ -126,3 +126,16 @@ async fn a_connection_that_takes_too_long_is_given_up() {
     assert!(matches!(result, Err(Error::Timeout(Timeout::Connect))));
     assert_eq!(Instant::now().saturating_duration_since(start), seconds(10));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_polled_before_the_clock_and_without_a_limit_waited_for() {
+    let connector = || {
+        service_fn(|_: &'static str| async {
+            sleep(seconds(10)).await;
+            Ok::<_, BoxError>("connected")
+        })
+    };
+    for layer in [ConnectTimeoutLayer::new(seconds(10)), ConnectTimeoutLayer::off()] {
+        assert!(layer.layer(connector()).oneshot("localhost:1").await.is_ok());
+    }
+}

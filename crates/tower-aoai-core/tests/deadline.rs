@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_aoai_core::{BoxError, CallContext, DeadlineLayer, Error, Reason, Timeout};
+use tower_aoai_core::{BoxError, CallContext, DeadlineLayer, Error, Reason, Rejected, Timeout};
 use tower_test::mock;
 
 type Empty = Full<Bytes>;
@@ -60,7 +60,7 @@ async fn r5_nothing_is_sent_after_the_deadline() {
     CallContext::of(&mut request).tighten_deadline(now);
     let result = DeadlineLayer::off().layer(service.map_err(|never: Infallible| match never {})).oneshot(request).await;
     let error: Error = result.expect_err("too late");
-    assert_eq!(error.rejected().map(|rejected| rejected.reason()), Some(Reason::Deadline));
+    assert_eq!(error.rejected().map(Rejected::reason), Some(Reason::Deadline));
 }
 
 #[tokio::test(start_paused = true)]

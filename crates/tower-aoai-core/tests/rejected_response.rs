@@ -76,6 +76,15 @@ async fn other_errors_stay_errors_unless_asked_for() {
     assert!(!response.body().to_string().contains("1234"), "what a transport says stays here");
 }
 
+#[tokio::test(start_paused = true)]
+async fn off_every_error_stays_one() {
+    for layer in [RejectedResponseLayer::off(), RejectedResponseLayer::off().every_error()] {
+        let rejected = Rejected::new(Reason::QueueFull, "test");
+        let error = answer(layer, rejected.clone().into()).await.expect_err("off");
+        assert_eq!(error.rejected(), Some(&rejected));
+    }
+}
+
 #[tokio::test]
 async fn an_answer_of_the_server_passes_unchanged() {
     let service = service_fn(|_: Request<Full<Bytes>>| async {

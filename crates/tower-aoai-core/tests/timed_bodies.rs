@@ -170,8 +170,7 @@ async fn what_has_run_out_is_let_go_of_before_its_caller_is_told() {
     advance(2 * SECOND).await;
     assert_ready_err!(deadline.poll());
     assert!(dropped.swap(false, Relaxed));
-    let mut attempt =
-        task::spawn(AttemptTimeoutLayer::new().first_byte(SECOND).layer(leaf).oneshot(Request::new(())));
+    let mut attempt = task::spawn(AttemptTimeoutLayer::new().first_byte(SECOND).layer(leaf).oneshot(Request::new(())));
     assert_pending!(attempt.poll());
     advance(2 * SECOND).await;
     assert_ready_err!(attempt.poll());

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,11 +17,27 @@ use crate::{BoxError, Error, Timeout};
 /// Limits the time that a *connector* takes: any service that makes connections, such as hyper-util's.
 ///
 /// It goes around the connector, not around an HTTP service: a request that waits for its answer has long been
-/// connected. Unlike `tower::timeout` it polls the connection first and says [`Timeout::Connect`].
+/// connected. Unlike `tower::timeout` it says [`Timeout::Connect`], which [`Error::flatten`] finds again behind what the
+/// client makes of it, and its future can be moved, as hyper-util's client asks of a connector's.
+///
+/// ```
+/// use std::{convert::Infallible, future::pending, time::Duration};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower_aoai_core::{ConnectTimeoutLayer, Timeout};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let connector = ServiceBuilder::new()
+///     .layer(ConnectTimeoutLayer::new(Duration::from_secs(5)))
+///     .service(service_fn(|_: &'static str| pending::<Result<(), Infallible>>()));
+/// let error = connector.oneshot("10.255.255.1:443").await.unwrap_err();
+/// assert_eq!(error.timeout(), Some(Timeout::Connect));
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct ConnectTimeoutLayer {
-    limit: Duration,
+    limit: Option<Duration>,
 }
 
 /// A connector whose time is limited: what [`ConnectTimeoutLayer`] makes.
@@ -33,7 +49,7 @@ pub struct ConnectTimeoutLayer {
 #[derive(Debug, Clone)]
 pub struct ConnectTimeout<S> {
     inner: S,
-    limit: Duration,
+    limit: Option<Duration>,
 }
 
 /// The future of a [`ConnectTimeout`].
@@ -46,13 +62,18 @@ pub struct ConnectFuture<F> {
     #[pin]
     inner: F,
     /// Boxed, for hyper-util's client takes only connectors whose futures are `Unpin`.
-    timer: Pin<Box<Sleep>>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl ConnectTimeoutLayer {
     /// A connection is made within `limit` or fails.
     pub const fn new(limit: Duration) -> Self {
-        Self { limit }
+        Self { limit: Some(limit) }
+    }
+
+    /// No limit, without changing the stack's type.
+    pub const fn off() -> Self {
+        Self { limit: None }
     }
 }
 
@@ -78,7 +99,7 @@ where
     }
 
     fn call(&mut self, target: T) -> Self::Future {
-        ConnectFuture { inner: self.inner.call(target), timer: Box::pin(sleep(self.limit)) }
+        ConnectFuture { inner: self.inner.call(target), timer: self.limit.map(|limit| Box::pin(sleep(limit))) }
     }
 }
 
@@ -94,7 +115,9 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result.map_err(Error::flatten));
         }
-        ready!(this.timer.as_mut().poll(cx));
-        Poll::Ready(Err(Timeout::Connect.into()))
+        match this.timer {
+            Some(timer) => timer.as_mut().poll(cx).map(|()| Err(Timeout::Connect.into())),
+            None => Poll::Pending,
+        }
     }
 }

@@ -6,9 +6,9 @@ use tower_layer::Layer;
 
 use super::{AttemptTimeout, limits::Limits};
 
-/// Limits the time of each attempt; see the [module](crate::attempt_timeout).
+/// Limits the time of each attempt: see the [module](super).
 ///
-/// Without a limit set it changes nothing, and costs nothing.
+/// Without a limit set it changes nothing, and reads no clock.
 #[derive(Debug, Clone, Copy, Default)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct AttemptTimeoutLayer {
@@ -21,7 +21,7 @@ impl AttemptTimeoutLayer {
         Self::default()
     }
 
-    /// No limit at all: for a stack whose type must not change.
+    /// No limit at all, and another name for [`new`](Self::new): for a stack whose type must not change.
     pub fn off() -> Self {
         Self::default()
     }

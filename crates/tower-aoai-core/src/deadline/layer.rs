@@ -1,10 +1,12 @@
+//! The layer and its one setting.
+
 use std::time::Duration;
 
 use tower_layer::Layer;
 
 use super::Deadline;
 
-/// Gives each call a deadline; see the [module](crate::deadline).
+/// Gives each call a deadline: see the [module](super).
 #[derive(Debug, Clone, Copy)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct DeadlineLayer {
@@ -18,7 +20,7 @@ impl DeadlineLayer {
         Self { total: Some(total) }
     }
 
-    /// Sets no deadline of its own; one that the caller brings is kept to.
+    /// Sets no deadline of its own, without changing the stack's type; one that the caller brings is kept to.
     pub const fn off() -> Self {
         Self { total: None }
     }

@@ -1,12 +1,21 @@
 //! The total time of a call.
 //!
-//! [`DeadlineLayer`] turns "at most so long" into one absolute instant at the door, so that everything below (waits for
+//! [`DeadlineLayer`] turns "at most so long" into one absolute instant near the door, so that everything below (waits for
 //! quota, backoff, fallbacks, the stream of the answer) sees the same deadline in the
 //! [`CallContext`](crate::CallContext) and can refuse early what it cannot keep. It ends the call itself only where
-//! nothing below did.
+//! nothing below did. A call that comes at its deadline or later is refused, with nothing sent.
 //!
-//! `tower::timeout` measures from its own place in the stack and only until the response's head; tower-http's body
-//! timeouts measure per frame. Neither tells the layers below.
+//! The time runs from this layer, whatever came before it; a caller's own deadline stands if it is earlier. An answer
+//! that is there at the deadline counts: the inner future, or body, is polled before the clock. When the deadline has
+//! passed the inner one is dropped, and then its caller is told. It works on any request, with or without
+//! [`PrepareLayer`](crate::PrepareLayer) above.
+//!
+//! # Its neighbours
+//!
+//! `tower::timeout` measures from its own place in the stack, only until the response's head, and tells nobody below;
+//! tower-http's `timeout` likewise, and its body timeouts measure each frame anew.
+//!
+//! # Example
 //!
 //! ```
 //! use std::time::Duration;

@@ -64,10 +64,7 @@ impl Body for Guarded {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let step = self.steps.pop_front();
         self.over |= step == Some(Step::Last);
         match step {
@@ -142,8 +139,7 @@ fn run(steps: Option<&[Step]>, polls: usize) -> Vec<&'static str> {
         }
     }
     drop(task);
-    let journal = std::mem::take(&mut *journal.lock());
-    journal
+    std::mem::take(&mut *journal.lock())
 }
 
 #[test]

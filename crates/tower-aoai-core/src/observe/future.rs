@@ -163,7 +163,11 @@ where
     body.end_if_empty();
     let holds = body.is_preamble() && !time.is_zero() && bytes > 0;
     let response = Response::from_parts(parts, body);
-    if holds { Begun::Ahead(Ahead::new(response, Goal::Content, later(now, time), bytes)) } else { Begun::Over(Ok(response)) }
+    if holds {
+        Begun::Ahead(Ahead::new(response, Goal::Content, later(now, time), bytes))
+    } else {
+        Begun::Over(Ok(response))
+    }
 }
 
 /// What a body is watched for, by its type; what is compressed cannot be read.

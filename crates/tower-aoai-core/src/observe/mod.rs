@@ -30,9 +30,11 @@
 //!
 //! # What it needs
 //!
-//! Any request body. A response body of [`Bytes`](bytes::Bytes) that is `Unpin`, as hyper's is, because it is read while
-//! the response is still held; others are boxed first (`http_body_util::BodyExt::boxed`). A compressed body passes
-//! unread. A timer of tokio, only while a held response has to be waited for.
+//! To stand directly above the transport and its time limits, and once in the way of an attempt: of two, the outer one
+//! writes. Any request body; a request without a context gets one from its head. A response body of
+//! [`Bytes`](bytes::Bytes) that is `Unpin`, as hyper's is, because it is read while the response is still held; others
+//! are boxed first (`http_body_util::BodyExt::boxed`). A compressed body passes unread, and keeps the usage event that
+//! was asked for on its caller's behalf. A timer of tokio, only while a held response has to be waited for.
 //!
 //! # Its neighbours
 //!

@@ -26,21 +26,6 @@ impl<S> Observe<S> {
     pub(super) fn new(inner: S, settings: Option<Arc<Settings>>) -> Self {
         Self { inner, settings }
     }
-
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The inner service.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
 }
 
 impl<S, B, R> Service<Request<B>> for Observe<S>

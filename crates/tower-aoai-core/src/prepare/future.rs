@@ -24,7 +24,7 @@ pub struct ResponseFuture<S, B, F> {
     state: State<S, B, F>,
 }
 
-#[pin_project(project = StateProjection)]
+#[pin_project(project = StateProj)]
 #[expect(clippy::large_enum_variant, reason = "the common case is the large one, and a box is an allocation")]
 enum State<S, B, F> {
     TooLarge {
@@ -71,11 +71,11 @@ where
         let mut state = self.project().state;
         let result = loop {
             let next = match state.as_mut().project() {
-                StateProjection::TooLarge { limit } => {
+                StateProj::TooLarge { limit } => {
                     let reason = Reason::BodyTooLarge { limit: *limit };
                     break Err(Rejected::new(reason, NAME).into());
                 }
-                StateProjection::Collecting { body, head, inner, started, waited } => {
+                StateProj::Collecting { body, head, inner, started, waited } => {
                     let Poll::Ready(body) = body.poll(cx) else {
                         *waited = true;
                         return Poll::Pending;
@@ -88,11 +88,11 @@ where
                     let (request, context) = prepared(mem::take(head), body, *started, now);
                     State::Answering { answer: inner.call(request), context }
                 }
-                StateProjection::Answering { answer, context } => {
+                StateProj::Answering { answer, context } => {
                     let result = ready!(answer.poll(cx)).map_err(Error::flatten);
                     break result.map(|response| answered(response, context));
                 }
-                StateProjection::Done => panic!("{POLLED_AGAIN}"),
+                StateProj::Done => panic!("{POLLED_AGAIN}"),
             };
             state.set(next);
         };

@@ -11,15 +11,15 @@ use super::Prepare;
 /// larger limit, or a way around this layer.
 pub const DEFAULT_BODY_LIMIT: usize = 32 * 1024 * 1024;
 
-/// Takes the body of each request into memory and reads what it asks for: see [the module](super).
+/// Takes the body of each request into memory and reads what it asks for: see the [module](super).
 #[derive(Debug, Clone, Copy)]
+#[must_use = "a layer does nothing until it wraps a service"]
 pub struct PrepareLayer {
     body_limit: usize,
 }
 
 impl PrepareLayer {
     /// A layer that takes bodies of up to [`DEFAULT_BODY_LIMIT`] bytes.
-    #[must_use]
     pub const fn new() -> Self {
         Self { body_limit: DEFAULT_BODY_LIMIT }
     }
@@ -28,7 +28,6 @@ impl PrepareLayer {
     ///
     /// A longer one is refused with [`Reason::BodyTooLarge`](crate::Reason::BodyTooLarge): before a byte of it is read
     /// if its size hint or its `content-length` says so, else at the first frame that goes beyond.
-    #[must_use]
     pub const fn body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
         self
@@ -44,7 +43,7 @@ impl Default for PrepareLayer {
 impl<S> Layer<S> for PrepareLayer {
     type Service = Prepare<S>;
 
-    fn layer(&self, inner: S) -> Prepare<S> {
+    fn layer(&self, inner: S) -> Self::Service {
         Prepare::new(inner, self.body_limit)
     }
 }

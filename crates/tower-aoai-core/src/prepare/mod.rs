@@ -12,14 +12,14 @@
 //!   [`Full`](http_body_util::Full), is taken as it is; one in several frames is copied once. Trailers are dropped:
 //!   Azure OpenAI takes none.
 //! - A context that the caller put into the extensions stays (its deadline, its start-by, when it began), and learns
-//!   what the body says.
+//!   what the body says. Where it is that of an earlier call, this one gets a record of its own.
 //! - `content-length` and `transfer-encoding` are removed: the body knows its length, which may yet change.
 //! - What has no JSON body, or goes to another operation, passes through all the same.
 //!
 //! The response gets a [`Served`](crate::Served) extension, with what the layers below noted, unless one is there
 //! already.
 //!
-//! # How it differs from its neighbours
+//! # Its neighbours
 //!
 //! tower-http's `RequestBodyLimit` bounds a body too, but leaves it a stream, which ends in an error when it turns out
 //! too long, after the inner service has begun; this layer has the whole body before anything below is called.

@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::{ResponseFuture, collect::Collect};
 use crate::{BoxError, Error, RequestBody};
 
-/// Takes the body of each request into memory and reads what it asks for: see [the module](super).
+/// A service whose requests are read first: what [`PrepareLayer`](super::PrepareLayer) makes.
 ///
 /// It is ready when the inner service is; the future calls the very instance that was ready.
 ///
@@ -49,7 +49,7 @@ where
         self.inner.poll_ready(cx).map_err(Error::flatten)
     }
 
-    fn call(&mut self, request: Request<B>) -> ResponseFuture<S, B, S::Future> {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
         let announced = announced(&head.headers).max(body.size_hint().lower());
         if announced > self.body_limit as u64 {

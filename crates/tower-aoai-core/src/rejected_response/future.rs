@@ -1,3 +1,5 @@
+//! From an error to an answer.
+
 use std::{
     future::Future,
     pin::Pin,
@@ -8,21 +10,22 @@ use http::Response;
 use pin_project::pin_project;
 use tokio::time::Instant;
 
-use super::{ResponseBody, answer};
+use super::{ResponseBody, body, layer::Answers};
 use crate::{BoxError, Error};
 
 /// The future of a [`RejectedResponse`](super::RejectedResponse).
 #[pin_project]
 #[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
     #[pin]
     inner: F,
-    every_error: bool,
+    answers: Answers,
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn new(inner: F, every_error: bool) -> Self {
-        Self { inner, every_error }
+    pub(super) const fn new(inner: F, answers: Answers) -> Self {
+        Self { inner, answers }
     }
 }
 
@@ -38,9 +41,7 @@ where
         Poll::Ready(match ready!(this.inner.poll(cx)) {
             Ok(response) => Ok(response.map(ResponseBody::inner)),
             Err(error) => match Error::flatten(error) {
-                error if *this.every_error || error.rejected().is_some() => {
-                    Ok(answer::response(&error, Instant::now()))
-                }
+                error if this.answers.take(&error) => Ok(body::response(&error, Instant::now())),
                 error => Err(error),
             },
         })

@@ -16,14 +16,19 @@ use tokio::time::Instant;
 use crate::{BoxError, Error, Reason, Rejected, Timeout};
 
 /// The inner service's body, or that of an answer made here.
+///
+/// # Errors
+///
+/// The inner body's, flattened ([`Error::flatten`]).
 #[pin_project]
 #[derive(Debug)]
+#[must_use = "a body does nothing unless polled"]
 pub struct ResponseBody<B> {
     #[pin]
     kind: Kind<B>,
 }
 
-#[pin_project(project = KindProject)]
+#[pin_project(project = KindProj)]
 #[derive(Debug)]
 enum Kind<B> {
     Inner(#[pin] B),
@@ -121,8 +126,8 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.project().kind.project() {
-            KindProject::Inner(body) => body.poll_frame(cx).map_err(Error::flatten),
-            KindProject::Local(body) => body.poll_frame(cx).map_err(|never| match never {}),
+            KindProj::Inner(body) => body.poll_frame(cx).map_err(Error::flatten),
+            KindProj::Local(body) => body.poll_frame(cx).map_err(|never| match never {}),
         }
     }
 

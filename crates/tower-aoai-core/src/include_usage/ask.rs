@@ -1,0 +1,75 @@
+//! How a request is made to ask.
+
+use bytes::Bytes;
+use http::Request;
+use tokio::time::Instant;
+
+use crate::{ApiStyle, Call, CallContext, EditError, Operation, RequestBody, Spans, call::object};
+
+/// Asks for the usage where the answer would lack it, and says so in the context.
+pub(super) fn ask(request: &mut Request<RequestBody>) {
+    if request.extensions().get::<CallContext>().is_none() {
+        let context = CallContext::new(read(request), Instant::now());
+        request.extensions_mut().insert(context);
+    }
+    let Some(context) = request.extensions().get::<CallContext>() else {
+        return;
+    };
+    if context.usage_added() {
+        return;
+    }
+    let call = context.call();
+    let spans = if call.body_bytes == request.body().source().len() {
+        lacks_usage(call)
+    } else {
+        // The context knows another body than this one, or none.
+        lacks_usage(&read(request))
+    };
+    if spans.is_some_and(|spans| add(request.body_mut(), &spans).is_ok()) {
+        CallContext::of(request).set_usage_added(true);
+    }
+}
+
+fn read(request: &Request<RequestBody>) -> Call {
+    Call::read(request.uri(), request.headers(), request.body().source())
+}
+
+fn lacks_usage(call: &Call) -> Option<Spans> {
+    let answers = matches!(call.operation, Operation::Chat | Operation::Completions);
+    let lacks = answers && call.style != ApiStyle::Inference && call.stream && !call.include_usage;
+    lacks.then(|| call.spans.clone())
+}
+
+/// `Ok` if the body asks for its usage now.
+fn add(body: &mut RequestBody, spans: &Spans) -> Result<(), EditError> {
+    const ASKING: &str = r#"{"include_usage":true}"#;
+    let Some(span) = spans.stream_options.clone() else {
+        return body.add_member(spans, "stream_options", ASKING);
+    };
+    let options = body.source().get(span.clone()).ok_or(EditError::OutOfRange)?;
+    let asking = if options == b"null" {
+        Bytes::from_static(ASKING.as_bytes())
+    } else {
+        asking(&body.source().slice(span.clone()))?
+    };
+    body.replace(span, asking)
+}
+
+/// The options as they are, but asking.
+fn asking(options: &Bytes) -> Result<Bytes, EditError> {
+    let object = object::read(options, &["include_usage"]).ok_or(EditError::NoObject)?;
+    let mut asking = RequestBody::from(options.clone());
+    match object.values[0] {
+        Some(said) => {
+            let refuses = matches!(said.get(), "false" | "null");
+            let span = object::span(options, said).filter(|_| refuses);
+            asking.replace(span.ok_or(EditError::OutOfRange)?, "true")?;
+        }
+        None => {
+            let spans =
+                Spans { first_member: Some(object.first_member), is_empty_object: object.is_empty, ..Spans::default() };
+            asking.add_member(&spans, "include_usage", "true")?;
+        }
+    }
+    Ok(asking.to_bytes())
+}
