@@ -80,6 +80,7 @@ mod deployment;
 mod draw;
 mod estimate;
 mod fault;
+pub mod fixture;
 mod future;
 mod issuer;
 mod journal;

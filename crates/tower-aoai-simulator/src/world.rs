@@ -87,6 +87,13 @@ impl World {
         default.map_or(&self.places.nowhere, |(_, simulator)| simulator)
     }
 
+    /// The name of the default resource.
+    #[must_use]
+    pub fn default_name(&self) -> Option<&str> {
+        let default = self.places.resources.get(self.places.default);
+        default.map(|(name, _)| &**name)
+    }
+
     /// Who issues the tokens that the server's token endpoint grants.
     #[must_use]
     pub fn issuer(&self) -> &TokenIssuer {

@@ -21,7 +21,6 @@ pub(super) struct WireBody {
 }
 
 struct Fault {
-    fault: ConnectionFault,
     /// Until everything before has been written out.
     sleep: Pin<Box<Sleep>>,
     torn: bool,
@@ -50,16 +49,18 @@ impl Body for WireBody {
         let this = &mut *self;
         if this.fault.is_none() {
             let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
-            let (Some(Err(fault)), Some(_)) = (&frame, &this.link) else {
+            let (Some(Err(_)), Some(_)) = (&frame, &this.link) else {
                 return Poll::Ready(frame);
             };
-            this.fault = Some(Fault { fault: *fault, sleep: Box::pin(tokio::time::sleep(FLUSH)), torn: false });
+            this.fault = Some(Fault { sleep: Box::pin(tokio::time::sleep(FLUSH)), torn: false });
         }
         let Some(fault) = &mut this.fault else {
             return Poll::Pending;
         };
         if fault.torn {
-            return Poll::Ready(Some(Err(fault.fault)));
+            // Nothing more comes: writing what came last ends the connection, and this with it.
+            // An error here would end it before that is written.
+            return Poll::Pending;
         }
         ready!(fault.sleep.as_mut().poll(cx));
         fault.torn = true;

@@ -29,6 +29,7 @@
 pub mod admin;
 mod body;
 mod connection;
+pub mod file;
 mod grant;
 mod link;
 mod names;
@@ -151,6 +152,8 @@ pub fn router(world: impl Into<World>) -> Router {
     let world = world.into();
     Router::new()
         .nest("/_simulator", admin::router())
+        // A nested router has no path of its own with a slash at the end.
+        .route("/_simulator/", routing::get(admin::about))
         .route("/{tenant}/oauth2/v2.0/token", routing::post(grant::grant))
         .fallback(forward)
         .with_state(world)

@@ -95,7 +95,7 @@ pub(super) fn router() -> Router<World> {
 /// What a handler answers: JSON, or a sentence about the mistake.
 type Answer = Result<Reply, Mistake>;
 
-struct Reply(Value);
+pub(super) struct Reply(Value);
 
 /// What was wrong with a request of the admin API.
 struct Mistake(StatusCode, String);
@@ -150,7 +150,7 @@ fn resource<'a>(world: &'a World, name: Option<&str>) -> Result<&'a Simulator, M
     })
 }
 
-async fn about(State(world): State<World>) -> Reply {
+pub(super) async fn about(State(world): State<World>) -> Reply {
     Reply(view::about(&world))
 }
 
