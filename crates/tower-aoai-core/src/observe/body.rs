@@ -39,7 +39,7 @@ pub struct ObservedBody<B> {
     /// The inner body ended, or failed.
     over: bool,
     watch: Watch,
-    witness: Option<Witness>,
+    witness: Option<Box<Witness>>,
 }
 
 /// Frames that are taken in one poll, if none of them can be handed on.
@@ -54,12 +54,12 @@ pub(super) enum Step {
 }
 
 impl<B> ObservedBody<B> {
-    pub(super) fn new(inner: B, watch: Watch, witness: Option<Witness>) -> Self {
+    pub(super) fn new(inner: B, watch: Watch, witness: Option<Box<Witness>>) -> Self {
         Self { inner, ahead: VecDeque::new(), error: None, over: false, watch, witness }
     }
 
     pub(super) fn witness(&mut self) -> Option<&mut Witness> {
-        self.witness.as_mut()
+        self.witness.as_deref_mut()
     }
 
     /// Whether all that came so far may be held, and a held failure be tried again.
@@ -221,7 +221,7 @@ impl<B> fmt::Debug for ObservedBody<B> {
         f.debug_struct("ObservedBody")
             .field("ahead", &self.ahead.len())
             .field("over", &self.over)
-            .field("attempt", &self.witness.as_ref().map(Witness::attempt))
+            .field("attempt", &self.witness.as_ref().map(|witness| witness.attempt()))
             .finish_non_exhaustive()
     }
 }

@@ -34,8 +34,9 @@ use crate::{
 pub struct ResponseFuture<F, R> {
     #[pin]
     state: State<F, R>,
-    // Behind the inner future, so that it outlives it.
-    witness: Option<Witness>,
+    // Behind the inner future, so that it outlives it. Boxed, for it moves from here into the body, and that on through
+    // every layer above.
+    witness: Option<Box<Witness>>,
 }
 
 #[pin_project(project = StateProj)]
@@ -52,7 +53,7 @@ enum State<F, R> {
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(super) fn new(inner: F, witness: Option<Witness>) -> Self {
+    pub(super) fn new(inner: F, witness: Option<Box<Witness>>) -> Self {
         Self { state: State::Calling(inner), witness }
     }
 }
@@ -101,7 +102,7 @@ enum Begun<R> {
     Ahead(Ahead<R>),
 }
 
-fn begin<R>(result: Result<Response<R>, Error>, witness: Option<Witness>) -> Begun<R>
+fn begin<R>(result: Result<Response<R>, Error>, witness: Option<Box<Witness>>) -> Begun<R>
 where
     R: Body<Data = Bytes> + Unpin,
     R::Error: Into<BoxError>,
@@ -139,7 +140,7 @@ where
 }
 
 /// A success so far.
-fn open<R>(mut parts: Parts, body: R, mut witness: Witness, now: Instant) -> Begun<R>
+fn open<R>(mut parts: Parts, body: R, mut witness: Box<Witness>, now: Instant) -> Begun<R>
 where
     R: Body<Data = Bytes> + Unpin,
     R::Error: Into<BoxError>,
@@ -176,9 +177,9 @@ fn choose(parts: &Parts, witness: &Witness) -> Watch {
         Watch::End { content: false }
     } else if headers::is_event_stream(&parts.headers) {
         let strips = witness.context().usage_added();
-        Watch::Stream(StreamWatch::new(witness.settings().event_bytes, strips))
+        Watch::Stream(Box::new(StreamWatch::new(witness.settings().event_bytes, strips)))
     } else if headers::is_json(&parts.headers) {
-        Watch::Json(JsonWatch::new())
+        Watch::Json(Box::new(JsonWatch::new()))
     } else {
         Watch::End { content: false }
     }

@@ -47,7 +47,7 @@ where
         let witness = self.settings.as_ref().and_then(|settings| {
             let context = CallContext::of(&mut request);
             let attempt = context.observe_attempt()?;
-            Some(Witness::new(attempt, context.clone(), Arc::clone(settings)))
+            Some(Box::new(Witness::new(attempt, context.clone(), Arc::clone(settings))))
         });
         ResponseFuture::new(self.inner.call(request), witness)
     }

@@ -30,9 +30,9 @@ pub(super) enum Watch {
         content: bool,
     },
     /// As JSON.
-    Json(JsonWatch),
+    Json(Box<JsonWatch>),
     /// As a stream of events.
-    Stream(StreamWatch),
+    Stream(Box<StreamWatch>),
 }
 
 impl Watch {
