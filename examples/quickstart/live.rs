@@ -1,20 +1,18 @@
 //! A handful of calls to a real endpoint.
 
-use std::{env, fmt, process::ExitCode, sync::Arc, time::Duration};
+use std::{env, fmt, process::ExitCode, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Uri, uri::InvalidUri};
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt};
-use tower_aoai::core::{BoxError, ConnectTimeoutLayer, Served};
+use tower::ServiceExt;
+use tower_aoai::core::{BoxError, Served};
 
-use crate::stack::{Stack, stack};
+use crate::{
+    stack::{Stack, stack},
+    transport::transport,
+};
 
 const CALLS: u32 = 5;
 const DEFAULT_API_VERSION: &str = "2024-10-21";
@@ -94,7 +92,7 @@ pub(crate) fn run(endpoint: &Endpoint) -> ExitCode {
 
 async fn calls(endpoint: &Endpoint) -> Result<u32, BoxError> {
     let retries = Arc::default();
-    let service = stack(client()?, 0, &retries);
+    let service = stack(transport(), 0, &retries);
     println!("{CALLS} calls to deployment {:?} at {}\n", endpoint.deployment, endpoint.url.host().unwrap_or("?"));
     let mut failed = 0;
     for number in 1..=CALLS {
@@ -127,16 +125,4 @@ async fn call(service: Stack, request: Request<Full<Bytes>>) -> Result<String, B
     let tokens = &json["usage"]["total_tokens"];
     let answer = json["choices"][0]["message"]["content"].as_str().unwrap_or("").lines().next().unwrap_or("");
     Ok(format!("{status} in {:.2} s, {} attempts, {tokens} tokens: {answer}", taken.as_secs_f64(), served.attempts))
-}
-
-type Transport = Client<
-    tower_aoai::core::ConnectTimeout<hyper_rustls::HttpsConnector<HttpConnector>>,
-    tower_aoai::core::RequestBody,
->;
-
-/// A pooled client without retries of its own: the stack owns them.
-fn client() -> Result<Transport, BoxError> {
-    let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
-    let connector = ConnectTimeoutLayer::new(Duration::from_secs(10)).layer(https);
-    Ok(Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector))
 }

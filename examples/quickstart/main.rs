@@ -11,6 +11,7 @@ mod report;
 mod scenario;
 mod stack;
 mod traffic;
+mod transport;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line program
 
 mod msrv;
+mod sdk;
 mod step;
 mod system_package;
 

@@ -5,7 +5,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{msrv, system_package::SystemPackage};
+use crate::{
+    msrv,
+    sdk::Sdk,
+    system_package::{NODE, PYTHON, SystemPackage},
+};
 
 /// One step: what the system must have for it, and what is done.
 pub(crate) struct Step {
@@ -17,6 +21,8 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// `cargo` with these arguments.
     Cargo(Vec<&'static str>),
+    /// An official SDK against the simulator's server.
+    Sdk(Sdk),
     /// The declared Rust version against those of the dependencies.
     CheckRustVersion,
 }
@@ -40,6 +46,9 @@ pub(crate) fn suite() -> Vec<Step> {
         step
     }));
     steps.push(Step::cargo("quickstart", &["run", "--release", "--example", "quickstart"]));
+    steps.push(Step::cargo("over-http", &["run", "--example", "over_http"]));
+    steps.push(Step { name: "sdk-python".to_owned(), needs: &[PYTHON], action: Action::Sdk(Sdk::Python) });
+    steps.push(Step { name: "sdk-node".to_owned(), needs: &[NODE], action: Action::Sdk(Sdk::Node) });
     steps.push(Step { name: "rust-version".to_owned(), needs: &[], action: Action::CheckRustVersion });
     steps
 }
@@ -55,6 +64,7 @@ impl Step {
         }
         match &self.action {
             Action::Cargo(arguments) => run(cargo().args(arguments)),
+            Action::Sdk(sdk) => sdk.check(),
             Action::CheckRustVersion => msrv::check(),
         }
     }
@@ -64,6 +74,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cargo(arguments) => write!(f, "cargo {}", arguments.join(" ")),
+            Self::Sdk(sdk) => write!(f, "the official {sdk} SDK against the simulator's server"),
             Self::CheckRustVersion => f.write_str("no dependency asks for a newer Rust than the workspace declares"),
         }
     }

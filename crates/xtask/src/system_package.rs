@@ -3,17 +3,26 @@
 use std::{
     env,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use crate::step::run;
 
-/// A program, and the Debian package that brings it.
+/// A program, how to see that it works, and the Debian package that brings it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SystemPackage {
     pub(crate) program: &'static str,
+    /// Arguments with which it ends well if all that is needed of it is there.
+    pub(crate) probe: &'static [&'static str],
     pub(crate) debian: &'static str,
 }
+
+/// Python with what makes throw-away environments.
+pub(crate) const PYTHON: SystemPackage =
+    SystemPackage { program: "python3", probe: &["-c", "import venv, ensurepip"], debian: "python3-venv" };
+
+/// Node with its package manager.
+pub(crate) const NODE: SystemPackage = SystemPackage { program: "npm", probe: &["--version"], debian: "npm" };
 
 impl SystemPackage {
     /// Sees to it that the program is there: installs it as root on Debian, else says what to install.
@@ -33,13 +42,17 @@ impl SystemPackage {
 
     fn advice(&self) -> String {
         format!(
-            "`{}` is needed and not on the PATH: install it (on Debian and Ubuntu: apt-get install {})",
-            self.program, self.debian
+            "`{} {}` does not work here and is needed: install it (on Debian and Ubuntu: apt-get install {})",
+            self.program,
+            self.probe.join(" "),
+            self.debian
         )
     }
 
     fn is_installed(&self) -> bool {
-        on_path(self.program).is_some()
+        let mut probe = Command::new(self.program);
+        probe.args(self.probe).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        probe.status().is_ok_and(|status| status.success())
     }
 }
 
@@ -64,12 +77,12 @@ mod tests {
 
     #[test]
     fn a_program_that_is_there_needs_nothing() {
-        assert_eq!(SystemPackage { program: "cargo", debian: "cargo" }.ensure(), Ok(()));
+        assert_eq!(SystemPackage { program: "cargo", probe: &["--version"], debian: "cargo" }.ensure(), Ok(()));
     }
 
     #[test]
     fn one_that_is_not_is_named_with_its_package() {
-        let missing = SystemPackage { program: "no-such-program", debian: "no-such-package" };
+        let missing = SystemPackage { program: "no-such-program", probe: &[], debian: "no-such-package" };
         assert!(!missing.is_installed());
         assert!(
             missing.advice().contains("no-such-program")
