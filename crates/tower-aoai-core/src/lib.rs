@@ -136,6 +136,7 @@ mod guard;
 mod headers;
 mod hint;
 pub mod include_usage;
+mod json_object;
 mod json_scan;
 pub mod observe;
 mod outcome;

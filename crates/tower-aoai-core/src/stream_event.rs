@@ -80,7 +80,7 @@ impl EventError<'_> {
                 .ok()
                 .map(|message: String| EventError { message: Some(message.into()), ..EventError::default() });
         }
-        let error: ErrorObject<'_> = serde_json::from_str(json).ok()?;
+        let error = ErrorObject::read(json)?;
         Some(EventError {
             code: error.code.and_then(text),
             kind: error.kind.and_then(text),
@@ -114,12 +114,12 @@ pub(crate) fn read<'a>(event: &Event<'a>, eager: bool) -> StreamEvent<'a> {
         return meaning.into();
     }
     let name = event.name.and_then(|name| std::str::from_utf8(name).ok());
-    match serde_json::from_slice(data) {
-        Ok(chunk) => of_chunk(name, &chunk, data),
-        Err(_) if name == Some("error") => {
+    match Chunk::read(data) {
+        Some(chunk) => of_chunk(name, &chunk, data),
+        None if name == Some("error") => {
             error(EventError { message: Some(String::from_utf8_lossy(data)), ..EventError::default() })
         }
-        Err(_) => unknown(),
+        None => unknown(),
     }
 }
 
@@ -169,8 +169,7 @@ fn of_choices(choices: &[Choice<'_>], has_usage: bool) -> Meaning<'static> {
 }
 
 fn of_response<'a>(kind: &str, chunk: &Chunk<'a>) -> StreamEvent<'a> {
-    let response: ResponseObject<'a> =
-        chunk.response.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let response: ResponseObject<'a> = chunk.response.and_then(ResponseObject::read).unwrap_or_default();
     let failure = || response.error.and_then(|raw| EventError::of_json(raw.get())).unwrap_or_default();
     StreamEvent {
         meaning: match kind {

@@ -1,7 +1,8 @@
 //! What an answer says it used.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::json_object::{self, Object};
 
 /// Tokens used by one attempt, as the server reports them.
 ///
@@ -36,20 +37,20 @@ impl Usage {
     /// object or names neither input nor output.
     #[must_use]
     pub fn from_json(json: &[u8]) -> Option<Self> {
-        let wire: Wire<'_> = serde_json::from_slice(json).ok()?;
-        let input = wire.prompt_tokens.or(wire.input_tokens);
-        let output = wire.completion_tokens.or(wire.output_tokens);
+        let [prompt, completion, of_prompt, of_completion, input, output, of_input, of_output] =
+            json_object::read(json, &MEMBERS)?.given();
+        let (input, output) = (prompt.or(input), completion.or(output));
         if input.is_none() && output.is_none() {
             return None;
         }
-        let of_input = details(wire.prompt_tokens_details.or(wire.input_tokens_details));
-        let of_output = details(wire.completion_tokens_details.or(wire.output_tokens_details));
+        let [cached, cache_write] = details(of_prompt.or(of_input), ["cached_tokens", "cache_write_tokens"]);
+        let [reasoning] = details(of_completion.or(of_output), ["reasoning_tokens"]);
         Some(Self {
             input: count(input),
-            cached: count(of_input.cached_tokens),
-            cache_write: count(of_input.cache_write_tokens),
+            cached: count(cached),
+            cache_write: count(cache_write),
             output: count(output),
-            reasoning: count(of_output.reasoning_tokens),
+            reasoning: count(reasoning),
         })
     }
 
@@ -60,41 +61,20 @@ impl Usage {
     }
 }
 
-/// `usage` on the wire. Values are read one by one, so that a strange one does not cost the others.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wire<'a> {
-    #[serde(borrow)]
-    prompt_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    completion_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    prompt_tokens_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    completion_tokens_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input_tokens_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output_tokens_details: Option<&'a RawValue>,
-}
+/// The members of `usage` on the wire. Each is read on its own, so that a strange one does not cost the others.
+const MEMBERS: [&str; 8] = [
+    "prompt_tokens",
+    "completion_tokens",
+    "prompt_tokens_details",
+    "completion_tokens_details",
+    "input_tokens",
+    "output_tokens",
+    "input_tokens_details",
+    "output_tokens_details",
+];
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Details<'a> {
-    #[serde(borrow)]
-    cached_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_write_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reasoning_tokens: Option<&'a RawValue>,
-}
-
-fn details(raw: Option<&RawValue>) -> Details<'_> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+fn details<'a, const N: usize>(raw: Option<&'a RawValue>, members: [&str; N]) -> [Option<&'a RawValue>; N] {
+    raw.and_then(|raw| json_object::read(raw.get().as_bytes(), &members)).map_or([None; N], Object::given)
 }
 
 /// A count; whole numbers written as decimals are taken, negative and other values are 0.

@@ -1,6 +1,5 @@
 //! What a request asks for.
 
-pub(crate) mod object;
 mod path;
 mod read;
 

@@ -5,11 +5,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Uri};
 use serde_json::value::RawValue;
 
-use super::{
-    Call, Operation, Spans,
-    object::{self, Object},
-    path::Address,
-};
+use super::{Call, Operation, Spans, path::Address};
+use crate::json_object::{self, Object};
 
 impl Call {
     /// What the head of a request alone tells: operation, style, deployment and api-version.
@@ -54,7 +51,7 @@ impl Call {
     pub fn read(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Self {
         let mut call = Self::from_head(uri, headers);
         call.body_bytes = body.len();
-        if let Some(object) = object::read(body, &KEYS) {
+        if let Some(object) = json_object::read(body, &KEYS) {
             call.take(body, &object);
         }
         call
@@ -99,7 +96,7 @@ impl Call {
             .map(|value| value.get().len())
             .sum();
 
-        let span = |value: Option<&RawValue>| object::span(body, value?);
+        let span = |value: Option<&RawValue>| json_object::span(body, value?);
         self.spans = Spans {
             model: span(model),
             max_output_tokens: span(limit),
@@ -158,7 +155,7 @@ fn text(value: &RawValue) -> Option<Arc<str>> {
 }
 
 fn asks_for_usage(stream_options: &RawValue) -> bool {
-    object::read(stream_options.get().as_bytes(), &["include_usage"])
+    json_object::read(stream_options.get().as_bytes(), &["include_usage"])
         .and_then(|options| options.values[0])
         .is_some_and(truth)
 }

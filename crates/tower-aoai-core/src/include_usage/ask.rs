@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Request;
 use tokio::time::Instant;
 
-use crate::{ApiStyle, Call, CallContext, EditError, Operation, RequestBody, Spans, call::object};
+use crate::{ApiStyle, Call, CallContext, EditError, Operation, RequestBody, Spans, json_object};
 
 /// Asks for the usage where the answer would lack it, and says so in the context.
 pub(super) fn ask(request: &mut Request<RequestBody>) {
@@ -57,12 +57,12 @@ fn add(body: &mut RequestBody, spans: &Spans) -> Result<(), EditError> {
 
 /// The options as they are, but asking.
 fn asking(options: &Bytes) -> Result<Bytes, EditError> {
-    let object = object::read(options, &["include_usage"]).ok_or(EditError::NoObject)?;
+    let object = json_object::read(options, &["include_usage"]).ok_or(EditError::NoObject)?;
     let mut asking = RequestBody::from(options.clone());
     match object.values[0] {
         Some(said) => {
             let refuses = matches!(said.get(), "false" | "null");
-            let span = object::span(options, said).filter(|_| refuses);
+            let span = json_object::span(options, said).filter(|_| refuses);
             asking.replace(span.ok_or(EditError::OutOfRange)?, "true")?;
         }
         None => {

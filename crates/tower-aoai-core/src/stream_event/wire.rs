@@ -8,55 +8,37 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::json_object;
+
 /// A chunk of chat or completions, an event of responses, or an error.
-#[derive(Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Chunk<'a> {
-    #[serde(borrow, rename = "type")]
     pub(super) kind: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) choices: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) usage: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) model: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) service_tier: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) response: Option<&'a RawValue>,
-    #[serde(borrow)]
-    prompt_filter_results: Option<&'a RawValue>,
-    #[serde(borrow)]
-    prompt_annotations: Option<&'a RawValue>,
+    /// Filter results of the prompt (`prompt_annotations` by their old name).
+    annotations: Option<&'a RawValue>,
 }
 
 /// The `response` of a responses event.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 pub(super) struct ResponseObject<'a> {
-    #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) usage: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) model: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) service_tier: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
 pub(super) struct ErrorObject<'a> {
-    #[serde(borrow)]
     pub(super) code: Option<&'a RawValue>,
-    #[serde(borrow, rename = "type")]
     pub(super) kind: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) message: Option<&'a RawValue>,
 }
 
+/// One of the `choices` of a chunk.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Choice<'a> {
@@ -68,10 +50,43 @@ pub(super) struct Choice<'a> {
     finish_reason: Option<&'a RawValue>,
 }
 
-impl Chunk<'_> {
-    /// Whether it has nothing but filter results of the prompt (`prompt_annotations` by their old name).
-    pub(super) fn is_annotation(&self) -> bool {
-        self.prompt_filter_results.is_some() || self.prompt_annotations.is_some()
+impl<'a> Chunk<'a> {
+    pub(super) fn read(json: &'a [u8]) -> Option<Self> {
+        const MEMBERS: [&str; 9] = [
+            "type",
+            "choices",
+            "error",
+            "usage",
+            "model",
+            "service_tier",
+            "response",
+            "prompt_filter_results",
+            "prompt_annotations",
+        ];
+        let [kind, choices, error, usage, model, service_tier, response, results, annotations] =
+            json_object::read(json, &MEMBERS)?.given();
+        let annotations = results.or(annotations);
+        Some(Self { kind, choices, error, usage, model, service_tier, response, annotations })
+    }
+
+    /// Whether it has nothing but filter results.
+    pub(super) const fn is_annotation(&self) -> bool {
+        self.annotations.is_some()
+    }
+}
+
+impl<'a> ResponseObject<'a> {
+    pub(super) fn read(json: &'a RawValue) -> Option<Self> {
+        let members = ["error", "usage", "model", "service_tier"];
+        let [error, usage, model, service_tier] = json_object::read(json.get().as_bytes(), &members)?.given();
+        Some(Self { error, usage, model, service_tier })
+    }
+}
+
+impl<'a> ErrorObject<'a> {
+    pub(super) fn read(json: &'a str) -> Option<Self> {
+        let [code, kind, message] = json_object::read(json.as_bytes(), &["code", "type", "message"])?.given();
+        Some(Self { code, kind, message })
     }
 }
 

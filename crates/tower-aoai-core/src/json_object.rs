@@ -15,6 +15,13 @@ pub(crate) struct Object<'a, const N: usize> {
     pub(crate) values: [Option<&'a RawValue>; N],
 }
 
+impl<'a, const N: usize> Object<'a, N> {
+    /// The values, but for those that are `null`.
+    pub(crate) fn given(self) -> [Option<&'a RawValue>; N] {
+        self.values.map(|value| value.filter(|value| value.get() != "null"))
+    }
+}
+
 /// Reads `text` if it is one JSON object and nothing else.
 ///
 /// A key counts however it is written: `"mod\u0065l"` is `model`. Of a key that stands there more than once the last
