@@ -49,6 +49,8 @@ pub enum Wording {
     /// "Requests to the … Operation under Azure OpenAI API version … have exceeded token rate
     /// limit of your current OpenAI S0 pricing tier."
     Classic,
+    /// The same of an "AIServices S0 pricing tier", which ends by pointing to Azure's support.
+    ClassicAiServices,
     /// "Your requests to … for … in … have exceeded the token rate limit for your current
     /// AIServices S0 pricing tier.", seen from the end of 2025.
     Regional,

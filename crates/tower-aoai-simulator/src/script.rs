@@ -158,6 +158,12 @@ impl Scripted {
         Self::new(Kind::Failure(Failure::no_capacity()))
     }
 
+    /// The 429 of an API Management gateway in front of the service, which has limits of its own.
+    /// `retry-after` in whole seconds.
+    pub fn gateway_rate_limited(seconds: u64) -> Self {
+        Self::new(Kind::Failure(Failure::gateway_rate_limited(seconds))).header("retry-after", &seconds.to_string())
+    }
+
     /// The 503 of a proxy in front of the service: plain text.
     pub fn plain_text_503() -> Self {
         Self::new(Kind::Failure(Failure::plain_text_503()))

@@ -260,6 +260,12 @@ impl Failure {
         Self::model(StatusCode::TOO_MANY_REQUESTS, message, kind, None, Some(code))
     }
 
+    /// Of an API Management gateway in front.
+    pub(crate) fn gateway_rate_limited(seconds: u64) -> Self {
+        let message = format!("Rate limit is exceeded. Try again in {seconds} seconds.");
+        Self::gateway(StatusCode::TOO_MANY_REQUESTS, "429", &message)
+    }
+
     pub(crate) fn plain_text_503() -> Self {
         let body = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
         Self::text(StatusCode::SERVICE_UNAVAILABLE, body)
@@ -283,6 +289,13 @@ impl Failure {
                 let message = "The service is temporarily unable to process your request. Please try again later.";
                 Self::gateway(status, "ServiceUnavailable", message)
             }
+            504 => Self {
+                content_type: "text/html",
+                ..Self::text(
+                    status,
+                    "<html>\r\n<head><title>504 Gateway Time-out</title></head>\r\n<body>\r\n<center><h1>504 Gateway Time-out</h1></center>\r\n</body>\r\n</html>\r\n",
+                )
+            },
             _ => {
                 let reason = status.canonical_reason().unwrap_or("Unknown");
                 Self::gateway(status, status.as_str(), reason)

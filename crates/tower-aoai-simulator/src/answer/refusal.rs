@@ -26,10 +26,15 @@ pub(crate) fn refused(deployment: &Deployment, route: &Route, reason: RefusalRea
                 retry_sentence(seconds)
             )
         }
-        Wording::Classic | Wording::ByPath => {
+        wording => {
             let (op, version) = (route.operation.id(), &route.api_version);
+            let (tier, more) = if wording == Wording::ClassicAiServices {
+                ("AIServices", "Please contact Azure support service")
+            } else {
+                ("OpenAI", "Please go here: https://aka.ms/oai/quotaincrease")
+            };
             format!(
-                "Requests to the {op} Operation under Azure OpenAI API version {version} have exceeded {} rate limit of your current OpenAI S0 pricing tier.{} Please go here: https://aka.ms/oai/quotaincrease if you would like to further increase the default rate limit.",
+                "Requests to the {op} Operation under Azure OpenAI API version {version} have exceeded {} rate limit of your current {tier} S0 pricing tier.{} {more} if you would like to further increase the default rate limit.",
                 what(reason),
                 retry_sentence(seconds)
             )

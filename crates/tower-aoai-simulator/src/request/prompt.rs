@@ -89,6 +89,8 @@ impl Prompt<'_> {
         }
         if let Some(Value::String(name)) = message.get("name") {
             self.text(name);
+            // After OpenAI's cookbook.
+            self.overhead(1);
         }
         if let Some(calls @ Value::Array(_)) = message.get("tool_calls") {
             self.text(&calls.to_string());

@@ -37,7 +37,7 @@ struct CallSpec {
     arguments: Value,
 }
 
-const KINDS: &str = "ok, text, tool_calls, rate_limited, rate_limited_zero, too_large, no_capacity, refused_stream, status, response, content_filter, context_length, filtered, virtual_network, permission_denied, wrong_key, plain_text_503, hang, reset, cut, error, stall, end, malformed, without_done, events, drip";
+const KINDS: &str = "ok, text, tool_calls, rate_limited, rate_limited_zero, too_large, no_capacity, gateway_rate_limited, refused_stream, status, response, content_filter, context_length, filtered, virtual_network, permission_denied, wrong_key, plain_text_503, hang, reset, cut, error, stall, end, malformed, without_done, events, drip";
 
 impl AnswerSpec {
     pub(super) fn times(&self) -> usize {
@@ -82,6 +82,10 @@ impl AnswerSpec {
             "rate_limited_zero" => Scripted::rate_limited_zero(),
             "too_large" => Scripted::too_large(),
             "no_capacity" => Scripted::no_capacity(),
+            "gateway_rate_limited" => {
+                let seconds = self.seconds.ok_or_else(|| lacks("seconds"))?;
+                Scripted::gateway_rate_limited(seconds)
+            }
             "refused_stream" => Scripted::refused_stream(after.unwrap_or(Duration::from_secs(1))),
             "status" => Scripted::status(self.status(&lacks)?),
             "response" => {

@@ -46,6 +46,7 @@
 //! | `rate_limited_zero` | a 429 with `retry-after-ms: 0`, `retry-after: 1` |
 //! | `too_large` | a 429 with `retry-after: 86400` |
 //! | `no_capacity` | a 429 of a system under load |
+//! | `gateway_rate_limited` | the 429 of a gateway in front, hint `seconds` |
 //! | `refused_stream` | a 200 that refuses inside the stream, hint `after_ms` |
 //! | `status` | Azure's body for `status` |
 //! | `response` | this `status` and `body` |
@@ -76,7 +77,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use super::names::{HEADER_STYLES, RETRY_HINTS, look_up};
-use crate::{Simulator, World, request::form_value};
+use crate::{Deployment, Simulator, World, request::form_value};
 
 pub(super) fn router() -> Router<World> {
     Router::new()
@@ -217,7 +218,7 @@ async fn change(State(world): State<World>, Path(name): Path<String>, uri: Uri, 
     let named = parameter(&uri, "resource");
     let simulator = resource(&world, named.as_deref())?;
     if simulator.quota(&name).is_none() {
-        let names: Vec<_> = simulator.deployments().map(|one| one.name()).collect();
+        let names: Vec<_> = simulator.deployments().map(Deployment::name).collect();
         let names = names.join(", ");
         return Err(Mistake::missing(format!("there is no deployment {name:?} in this resource: there are {names}")));
     }

@@ -17,9 +17,10 @@ enum Kind {
 const KINDS: [(&str, Kind); 3] =
     [("standard", Kind::Standard), ("provisioned", Kind::Provisioned), ("unlimited", Kind::Unlimited)];
 
-const WORDINGS: [(&str, Wording); 4] = [
+const WORDINGS: [(&str, Wording); 5] = [
     ("by_path", Wording::ByPath),
     ("classic", Wording::Classic),
+    ("classic_ai_services", Wording::ClassicAiServices),
     ("regional", Wording::Regional),
     ("typed", Wording::Typed),
 ];

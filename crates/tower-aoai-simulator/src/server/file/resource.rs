@@ -57,7 +57,7 @@ fn issuer(file: &Table<'_>) -> TokenIssuer {
     }
     for client in file.tables("client") {
         let id = client.needed_text("id", "my-app");
-        let secret = client.needed_text("secret", "my-secret");
+        let secret = client.secret("secret", "my-secret");
         if let (Some(id), Some(secret)) = (id, secret) {
             issuer = issuer.client(id, secret);
         }
@@ -87,7 +87,7 @@ fn resource<'t>(
     if let Some(region) = region {
         simulator = simulator.region(region);
     }
-    let keys = table.texts("api_keys", "a-secret-of-your-choice");
+    let keys = table.secrets("api_keys", "a-secret-of-your-choice");
     for key in &keys {
         simulator = simulator.api_key(key);
     }

@@ -43,20 +43,36 @@ impl<'t> Table<'t> {
 
     fn value(&self, name: &'static str) -> Option<&'t DeValue<'t>> {
         self.asked.borrow_mut().push(name);
-        self.values.get(name).map(|value| value.get_ref())
+        self.values.get(name).map(toml::Spanned::get_ref)
     }
 
     fn not(&self, name: &str, value: &DeValue<'_>, wanted: &str) {
-        let (what, shown) = match value {
-            DeValue::String(text) => ("a string", format!("{text:?}")),
-            DeValue::Integer(number) => ("an integer", number.to_string()),
-            DeValue::Float(number) => ("a float", number.to_string()),
-            DeValue::Boolean(value) => ("a boolean", value.to_string()),
-            DeValue::Datetime(value) => ("a date", value.to_string()),
-            DeValue::Array(_) => ("an array", "this".to_owned()),
-            DeValue::Table(_) => ("a table", "this".to_owned()),
+        let shown = match value {
+            DeValue::String(text) => format!("{text:?}"),
+            DeValue::Integer(number) => number.to_string(),
+            DeValue::Float(number) => number.to_string(),
+            DeValue::Boolean(value) => value.to_string(),
+            DeValue::Datetime(value) => value.to_string(),
+            DeValue::Array(_) | DeValue::Table(_) => "this".to_owned(),
         };
-        self.wrong(name, format!("{shown} is {what}; give {wanted}"));
+        self.wrong(name, format!("{shown} is {}; give {wanted}", what(value)));
+    }
+
+    /// The same of a value that nobody is to see.
+    fn not_that_secret(&self, name: &str, value: &DeValue<'_>, wanted: &str) {
+        self.wrong(name, format!("is {}; give {wanted}", what(value)));
+    }
+
+    /// A text that must be there and is shown to nobody.
+    pub(super) fn secret(&self, name: &'static str, example: &str) -> Option<&'t str> {
+        let wanted = format!("a string, such as {example:?}");
+        match self.value(name) {
+            None => self.wrong(name, format!("is missing; give {wanted}")),
+            Some(DeValue::String(text)) if !text.is_empty() => return Some(text),
+            Some(DeValue::String(_)) => self.wrong(name, format!("is empty; give {wanted}")),
+            Some(other) => self.not_that_secret(name, other, &wanted),
+        }
+        None
     }
 
     pub(super) fn text(&self, name: &'static str, example: &str) -> Option<&'t str> {
@@ -148,18 +164,19 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub(super) fn texts(&self, name: &'static str, example: &str) -> Vec<&'t str> {
+    /// Texts that are shown to nobody.
+    pub(super) fn secrets(&self, name: &'static str, example: &str) -> Vec<&'t str> {
         let wanted = format!("a list of strings, such as [{example:?}]");
         let array = match self.value(name) {
             None => return Vec::new(),
             Some(DeValue::Array(array)) => array,
             Some(other) => {
-                self.not(name, other, &wanted);
+                self.not_that_secret(name, other, &wanted);
                 return Vec::new();
             }
         };
         let mut texts = Vec::new();
-        for item in array.iter() {
+        for item in array {
             match item.get_ref() {
                 DeValue::String(text) if !text.is_empty() => texts.push(&**text),
                 // What it is instead is not shown: these are keys and the like.
@@ -220,6 +237,18 @@ impl<'t> Table<'t> {
             };
             self.notes.note(name.span().start, &self.key(found), message);
         }
+    }
+}
+
+fn what(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
     }
 }
 
