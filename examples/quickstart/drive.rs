@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_stack_saves_every_call_that_can_be_saved() {
-        let scenario = Scenario::new(3, 0.9, 1);
+        let scenario = Scenario::new(1, 0.9, 1);
         let (bare, stacked) = (bare(&scenario), stacked(&scenario));
         assert!(bare.failed.len() > 1, "{:?}", bare.failed);
         assert_eq!(stacked.failed.values().sum::<usize>(), stacked.unavoidable, "{:?}", stacked.failed);

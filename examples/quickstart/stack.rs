@@ -9,7 +9,10 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use parking_lot::Mutex;
 use tower::{BoxError, Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_aoai::{
-    core::{AttemptTimeoutLayer, DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer, RequestBody},
+    core::{
+        AttemptTimeoutLayer, DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer, RequestBody,
+        RetryBudget,
+    },
     retry_after::{Backoff, Jitter, RetryAfterLayer, RetryEvent, RetryPolicy},
 };
 
@@ -27,7 +30,7 @@ where
     let backoff = Backoff::exponential(Duration::from_secs(1)).jitter(Jitter::Proportional(0.5));
     let policy = RetryPolicy::new().max_attempts(30).backoff(backoff).elapsed_limit(Duration::from_secs(240));
     let events = Arc::clone(retries);
-    let retry = RetryAfterLayer::new(policy).seed(seed).on_retry(move |event| {
+    let retry = RetryAfterLayer::new(policy).budget(RetryBudget::new(0.2, 200)).seed(seed).on_retry(move |event| {
         events.lock().push(event);
         std::future::ready(())
     });

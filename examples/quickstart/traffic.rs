@@ -22,10 +22,12 @@ pub(crate) const MEAN_CHARGE: f64 = 1190.0 + MAX_TOKENS as f64;
 const SWING: f64 = 0.4;
 const PERIOD: f64 = 240.0;
 
-/// Tokens at the quantiles 0, 1, 5, 10, 25, 50, 75, 90, 95, 99 and 100 %.
-const QUANTILES: [f64; 11] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0];
-const PROMPT: [f64; 11] = [2.0, 30.0, 181.0, 209.0, 396.0, 1016.0, 1204.0, 2700.0, 4084.0, 4146.0, 7000.0];
-const ANSWER: [f64; 11] = [7.0, 16.0, 41.0, 53.0, 83.0, 120.0, 360.0, 421.0, 448.0, 599.0, 1000.0];
+/// What share of calls is no longer than the length at the same place below.
+const QUANTILES: [f64; KNOTS] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0];
+const PROMPT: [f64; KNOTS] =
+    [2.0, 30.0, 181.0, 209.0, 396.0, 1016.0, 1204.0, 1321.0, 2020.0, 3200.0, 4084.0, 4146.0, 4400.0];
+const ANSWER: [f64; KNOTS] = [7.0, 16.0, 41.0, 53.0, 83.0, 120.0, 330.0, 398.0, 411.0, 421.0, 448.0, 599.0, 800.0];
+const KNOTS: usize = 13;
 
 /// One call that somebody wants to make.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +59,7 @@ impl Traffic {
         self.take_while(|ask| ask.at < end).collect()
     }
 
-    fn tokens(&mut self, values: &[f64; 11]) -> u64 {
+    fn tokens(&mut self, values: &[f64; KNOTS]) -> u64 {
         let draw = self.random.random::<f64>();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let tokens = quantile(values, draw).round() as u64;
@@ -66,8 +68,8 @@ impl Traffic {
 }
 
 /// The value below which a share of `draw` of all values lies.
-fn quantile(values: &[f64; 11], draw: f64) -> f64 {
-    let above = QUANTILES.partition_point(|quantile| *quantile <= draw).clamp(1, 10);
+fn quantile(values: &[f64; KNOTS], draw: f64) -> f64 {
+    let above = QUANTILES.partition_point(|quantile| *quantile <= draw).clamp(1, KNOTS - 1);
     let (low, high) = (QUANTILES[above - 1], QUANTILES[above]);
     let share = (draw - low) / (high - low);
     values[above - 1] + share * (values[above] - values[above - 1])
