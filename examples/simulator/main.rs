@@ -8,7 +8,15 @@
 
 mod greeting;
 
-use std::{error::Error, fs, io::Write, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    fs,
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 use tower_aoai_simulator::server::{Server, file};
@@ -47,7 +55,18 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where not even that can be written, the code says it.
+            let _ = writeln!(std::io::stderr(), "simulator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let mut out = std::io::stdout();
     if arguments.sample {
@@ -62,14 +81,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(world) => world,
         Err(mistakes) => {
             let name = arguments.file.unwrap_or_default();
-            let mut err = std::io::stderr();
-            for mistake in mistakes.mistakes() {
-                writeln!(err, "{}: {mistake}", name.display())?;
-            }
-            return Err(format!("{} mistakes in the file", mistakes.mistakes().len()).into());
+            return Err(format!("{} is not right:\n{mistakes}", name.display()).into());
         }
     };
-    let server = Server::bind((arguments.host, arguments.port)).await?;
+    let address = SocketAddr::new(arguments.host, arguments.port);
+    let server = Server::bind(address).await.map_err(|error| format!("{address}: {error}; try another --port"))?;
     let running = server.serve(world);
     greeting::greet(&mut out, &running, arguments.file.is_none())?;
     tokio::signal::ctrl_c().await?;

@@ -8,7 +8,11 @@
 //!   (streamed or not), legacy completions, embeddings and responses with the headers, error
 //!   bodies and events of the real one, exact under tokio's paused time;
 //! - [`Script`]: answers dictated one by one, down to a stream that breaks in the middle;
-//! - [`Served`]: the journal of what it served, with what callers dropped.
+//! - [`Served`]: the journal of what it served, with what callers dropped;
+//! - [`World`]: several resources with names, and [`TokenIssuer`], Bearer tokens for them;
+//! - [`fixture`]: single answers, ready-made, for mocks of one's own;
+//! - `server` (feature `server`): all of it on a port, for SDKs in any language, with an admin API
+//!   and a configuration file.
 //!
 //! It shares no code with the crates it is used to test: a reader of requests that both had would
 //! hide the reader's mistakes.
@@ -67,8 +71,17 @@
 //! # What is modelled, and what is not
 //!
 //! Facts come from Azure's documentation and from captured traffic; where the two leave a gap,
-//! the item concerned says what was assumed. Not modelled: tools that are called, images beyond a
-//! flat count, audio, files, batches, and spillover between deployments.
+//! the item concerned says what was assumed. A model's answer is filler of four characters a
+//! token, unless a [script](Scripted::text) says otherwise. A tool is called when the request
+//! forces it (`tool_choice`), with arguments made up after its schema, or when a
+//! [script](Scripted::tool_calls) says so. Not modelled: images beyond a flat count, audio, files,
+//! batches, service tiers, stored responses.
+//!
+//! # Features
+//!
+//! - `server`: the HTTP server (axum, hyper, toml). Off by default, so that a crate that tests
+//!   against the simulator in process builds no server.
+//! - `bpe`: real token counts, by `BytePairs`. 35 MB of tables and a minute of build.
 
 mod answer;
 mod body;

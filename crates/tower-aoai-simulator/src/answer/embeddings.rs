@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 use super::Answer;
 use crate::{draw::Draws, request::Ask};
 
-/// The length of a vector when the request does not say: that of the small models.
+/// The length of a vector when the request does not say: that of all models but the large one.
 const DIMENSIONS: u64 = 1_536;
 /// The longest that can be asked for: that of the large model.
 pub(super) const MOST_DIMENSIONS: u64 = 3_072;
 
 pub(super) fn whole(answer: &Answer, ask: &Ask, draws: &mut Draws) -> Bytes {
-    let dimensions = ask.dimensions.unwrap_or(DIMENSIONS).min(MOST_DIMENSIONS);
+    let large = answer.model.starts_with("text-embedding-3-large");
+    let usual = if large { MOST_DIMENSIONS } else { DIMENSIONS };
+    let dimensions = ask.dimensions.unwrap_or(usual).min(MOST_DIMENSIONS);
     let data: Vec<Value> = (0..ask.inputs)
         .map(|index| {
             let vector = vector(dimensions, draws);
