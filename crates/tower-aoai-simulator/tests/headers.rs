@@ -26,6 +26,9 @@ const COMMON: [(&str, &str); 9] = [
 /// On every answer of a deployment.
 const DEPLOYED: [(&str, &str); 2] = [("x-ms-deployment-name", "gpt-4o"), ("x-ms-region", "North Central US")];
 
+/// On every answer that is no error.
+const SERVED: [(&str, &str); 2] = [("azureml-model-session", "d001-20240215231538"), ("x-ms-rai-invoked", "true")];
+
 fn list(parts: &[&[(&str, &str)]]) -> BTreeMap<String, String> {
     let all = parts.iter().flat_map(|part| part.iter());
     all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -62,6 +65,7 @@ async fn a_success_of_2026() {
     let expected = list(&[
         &COMMON,
         &DEPLOYED,
+        &SERVED,
         &[
             ("x-ratelimit-limit-requests", "360"),
             ("x-ratelimit-limit-tokens", "60000"),
@@ -87,6 +91,7 @@ async fn a_success_of_2024() {
     let expected = list(&[
         &COMMON,
         &DEPLOYED,
+        &SERVED,
         &[("x-ratelimit-remaining-requests", "359"), ("x-ratelimit-remaining-tokens", "59988")],
     ]);
     assert_eq!(headers(&simulator, CHAT, HELLO).await, expected);
@@ -99,6 +104,7 @@ async fn a_success_of_minus_one() {
     let expected = list(&[
         &COMMON,
         &DEPLOYED,
+        &SERVED,
         &[
             ("x-ratelimit-limit-requests", "-1"),
             ("x-ratelimit-limit-tokens", "-1"),
@@ -116,9 +122,9 @@ async fn a_success_of_minus_one() {
 #[tokio::test(start_paused = true)]
 async fn a_success_without_limits_and_one_of_a_stranger() {
     let unlimited = simulator(Deployment::unlimited("gpt-4o"));
-    assert_eq!(headers(&unlimited, CHAT, HELLO).await, list(&[&COMMON, &DEPLOYED]));
+    assert_eq!(headers(&unlimited, CHAT, HELLO).await, list(&[&COMMON, &DEPLOYED, &SERVED]));
     let absent = simulator(standard().header_style(HeaderStyle::Absent));
-    assert_eq!(headers(&absent, CHAT, HELLO).await, list(&[&COMMON, &DEPLOYED]));
+    assert_eq!(headers(&absent, CHAT, HELLO).await, list(&[&COMMON, &DEPLOYED, &SERVED]));
     // Who may not come in is told nothing of what is inside.
     let closed = Simulator::builder().api_key("key").deployment(standard()).build();
     assert_eq!(headers(&closed, CHAT, HELLO).await, list(&[&COMMON]));
@@ -171,7 +177,7 @@ async fn a_429_that_lies() {
 async fn a_ptu() {
     let simulator = simulator(Deployment::provisioned("gpt-4o").throughput(10, 4).units(15));
     // 2 of prompt and 4 times 10 of output, of a minute's 150.
-    let expected = list(&[&COMMON, &DEPLOYED, &[("azure-openai-deployment-utilization", "28.0%")]]);
+    let expected = list(&[&COMMON, &DEPLOYED, &SERVED, &[("azure-openai-deployment-utilization", "28.0%")]]);
     assert_eq!(headers(&simulator, CHAT, HELLO).await, expected);
     simulator.script("gpt-4o").then(Scripted::rate_limited(Duration::from_millis(43)));
     let refused = headers(&simulator, CHAT, HELLO).await;

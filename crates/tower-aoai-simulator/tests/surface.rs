@@ -270,6 +270,29 @@ async fn a_malformed_event_is_one_of_many() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_inside_a_stream_has_the_form_of_its_operation() {
+    let simulator = simulator();
+    let last = async |path: &str, body: &'static str| {
+        simulator.script("gpt-4o").then(Scripted::error_after(2));
+        let response = send(&simulator, post(path, body)).await.unwrap();
+        let (events, fault) = frames(response.into_body()).await;
+        assert_eq!(fault, None);
+        (events.len(), events.last().unwrap().clone())
+    };
+    let message = "The server had an error while processing your request. Sorry about that!";
+    let (count, event) = last(CHAT, STREAM).await;
+    assert_eq!(count, 5);
+    assert!(event.starts_with("data: "));
+    let error = json!({"message": message, "type": "server_error", "param": null, "code": null});
+    assert_eq!(data(&event), json!({"error": error}));
+    let (count, event) = last("/openai/v1/responses", r#"{"model":"gpt-4o","input":"Hi","stream":true}"#).await;
+    assert_eq!(count, 7);
+    assert!(event.starts_with("event: error\ndata: "));
+    let error = json!({"type": "server_error", "code": "server_error", "message": message, "param": null});
+    assert_eq!(data(&event), json!({"type": "error", "error": error, "sequence_number": 6}));
+}
+
+#[tokio::test(start_paused = true)]
 async fn paces() {
     let simulator = simulator();
     let took = async |scripted: Scripted, body: &'static str| {

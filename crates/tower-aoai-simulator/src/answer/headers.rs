@@ -39,6 +39,16 @@ pub(crate) fn common(headers: &mut HeaderMap, ids: &Ids, region: Option<&str>, d
     }
 }
 
+/// What the model's own service adds to an answer that is no error. The session is a fixed one, in
+/// the form of captured ones; `annotated` says whether the content filter looked at it.
+pub(crate) fn served(headers: &mut HeaderMap, annotated: bool) {
+    const SESSION: HeaderValue = HeaderValue::from_static("d001-20240215231538");
+    headers.insert(HeaderName::from_static("azureml-model-session"), SESSION);
+    if annotated {
+        headers.insert(HeaderName::from_static("x-ms-rai-invoked"), HeaderValue::from_static("true"));
+    }
+}
+
 /// The ids of one answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Ids {

@@ -30,8 +30,10 @@ pub(crate) struct Playback {
     interludes: VecDeque<(u64, Bytes)>,
     closing: VecDeque<Bytes>,
     fault: Option<(u64, StreamFault)>,
-    /// What an error inside this stream looks like.
-    error: &'static [u8],
+    /// How many events have been handed over: those of Responses are numbered.
+    sent: u64,
+    /// Whether it is a stream of the Responses operation, whose errors are events of their own.
+    responses: bool,
 }
 
 /// What a stream does next.
@@ -70,8 +72,7 @@ impl Playback {
         let fault = fault.filter(|(_, fault)| *fault != StreamFault::Malformed);
         let content = answer.completion_tokens();
         let responses = answer.operation == Operation::Responses;
-        let error = if responses { RESPONSES_ERROR } else { ERROR };
-        Self { start, times, opening, renderer, content, next: 0, interludes, closing, fault, error }
+        Self { start, times, opening, renderer, content, next: 0, interludes, closing, fault, sent: 0, responses }
     }
 
     /// A stream of exactly these frames, all there at once.
@@ -87,7 +88,8 @@ impl Playback {
             interludes: VecDeque::new(),
             closing: VecDeque::new(),
             fault: None,
-            error: ERROR,
+            sent: 0,
+            responses: false,
         }
     }
 
@@ -122,8 +124,23 @@ impl Playback {
         (*before <= self.next).then_some(*before)
     }
 
+    /// What an error inside this stream looks like.
+    fn error(&self) -> Bytes {
+        if self.responses {
+            let number = self.sent;
+            return format!("{RESPONSES_ERROR}{number}}}\n\n").into();
+        }
+        Bytes::from_static(ERROR)
+    }
+
     /// Takes the next step.
     pub(crate) fn step(&mut self) -> Step {
+        let step = self.next_step();
+        self.sent += u64::from(matches!(step, Step::Event(..)));
+        step
+    }
+
+    fn next_step(&mut self) -> Step {
         if let Some(event) = self.opening.pop_front() {
             return Step::Event(event, false);
         }
@@ -138,7 +155,7 @@ impl Playback {
                 StreamFault::Error => {
                     // One event, then as if it were complete.
                     self.fault = Some((0, StreamFault::End));
-                    Step::Event(Bytes::from_static(self.error), false)
+                    Step::Event(self.error(), false)
                 }
             };
         }
@@ -178,4 +195,4 @@ const MALFORMED: &[u8] = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content
 /// An error inside a stream of chat chunks: no event name, an `error` member.
 const ERROR: &[u8] = b"data: {\"error\":{\"message\":\"The server had an error while processing your request. Sorry about that!\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n";
 /// The same in a stream of the Responses operation.
-const RESPONSES_ERROR: &[u8] = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"server_error\",\"code\":\"server_error\",\"message\":\"The server had an error while processing your request. Sorry about that!\",\"param\":null}}\n\n";
+const RESPONSES_ERROR: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"server_error\",\"code\":\"server_error\",\"message\":\"The server had an error while processing your request. Sorry about that!\",\"param\":null},\"sequence_number\":";

@@ -34,6 +34,7 @@ impl Asked<'_> {
         let latency = latency.unwrap_or(&self.shared.config.latency);
         let refusal = delay.unwrap_or(latency.refusal);
         let mut hint = Hint::default();
+        let served = matches!(decided.decision, Decision::Success(_));
         let (wait, status, content_type, body) = match decided.decision {
             Decision::Hang => return (Duration::ZERO, Verdict::Hang),
             Decision::Reset => return (refusal, Verdict::Reset),
@@ -74,6 +75,9 @@ impl Asked<'_> {
         if deployed.is_some() {
             let Quirks { style, hints } = self.quirks;
             headers::quota(headers, &decided.snapshot, style, hints, decided.refused);
+        }
+        if let Some(deployed) = deployed.filter(|_| served) {
+            headers::served(headers, deployed.annotations);
         }
         headers::hint(headers, hint);
         decided.spill.tell(headers);
