@@ -212,6 +212,20 @@ async fn a_shutdown_lets_answers_end_and_then_breaks_them_off() {
 }
 
 #[tokio::test]
+async fn a_taken_port_is_an_error_until_it_is_free_again() {
+    let (running, simulator) = start().await;
+    let address = running.address();
+    let taken = Server::bind(address).await.unwrap_err();
+    assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    // A connection of the first is still in the system's memory.
+    let mut socket = send(address, false).await;
+    assert_eq!(socket.read_u8().await.unwrap(), b'H');
+    running.shutdown(SECOND).await;
+    let again = Server::bind(address).await.unwrap().serve(simulator);
+    assert_eq!(again.url(), format!("http://{address}"));
+}
+
+#[tokio::test]
 async fn dropping_the_handle_ends_everything() {
     let (running, simulator) = start().await;
     simulator.script("gpt-4o").then(Scripted::hang());

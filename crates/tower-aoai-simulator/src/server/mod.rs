@@ -39,7 +39,7 @@ use std::{fmt, io, net::SocketAddr, time::Duration};
 use axum::{Router, body::Body, extract::State, response::Response, routing};
 use http::{Request, StatusCode};
 use tokio::{
-    net::{TcpListener, ToSocketAddrs},
+    net::{TcpListener, TcpSocket, ToSocketAddrs},
     sync::watch,
     task::JoinHandle,
 };
@@ -61,9 +61,17 @@ impl Server {
     /// # Errors
     /// Those of binding a socket: the port is taken, the address is not this machine's, …
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        let mut refused = io::ErrorKind::AddrNotAvailable.into();
+        for address in tokio::net::lookup_host(address).await? {
+            match listen(address) {
+                Ok(listener) => {
+                    let address = listener.local_addr()?;
+                    return Ok(Self { listener, address });
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 
     /// Listens on a free port of the loopback interface.
@@ -93,6 +101,19 @@ impl Server {
         let task = tokio::spawn(connection::accept(self.listener, router, stopped));
         Running { address: self.address, world, stop, task }
     }
+}
+
+/// The usual queue of 128 connections overflows when a test opens a thousand at once, and those
+/// that are dropped from it come again only a second later.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    const QUEUE: u32 = 4_096;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does: a port is free again at once after its server has ended. On
+    // Windows the option means something else, and is not needed.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// A server that answers. Dropping it stops it at once, with all its connections.
