@@ -1,58 +1,183 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
-use tower_aoai_core::{Admission, Availability, CallContext, Load};
+use tower_aoai_core::{Availability, Reason};
 
-/// Shows the quota that all services of one layer share.
-#[derive(Debug, Clone, Default)]
+use crate::{Acquire, Charge, Dimension, Limits, Priority, Quota, desk::Counts, queue::Ask, shared::Shared};
+
+/// Shows, and changes, the quota that all services of one layer share; takes from it without HTTP, too.
+#[derive(Clone)]
 pub struct TokenBucketHandle {
-    quota: Arc<Quota>,
-}
-
-#[derive(Debug, Default)]
-struct Quota {
-    used: Mutex<TokenBucketSnapshot>,
+    shared: Arc<Shared>,
 }
 
 /// A quota's state at one instant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenBucketSnapshot {
-    /// Calls sent whose bodies have not ended.
+    /// Calls let through whose bodies have not ended.
     pub in_flight: usize,
-    /// Calls let through since the layer was made.
+    /// Calls that wait.
+    pub queued: usize,
+    /// Tokens of the calls in flight.
+    pub outstanding_tokens: u64,
+    /// Tokens in their window now; 0 without a limit.
+    pub tokens_used: u64,
+    /// What the window holds; 0 without a limit, of a bucket its capacity.
+    pub tokens_limit: u64,
+    /// Requests in their window now; 0 without a limit.
+    pub requests_used: u64,
+    /// What their window holds, which may be shorter than a minute; 0 without a limit.
+    pub requests_limit: u64,
+    /// Until when the server asked not to be asked.
+    pub gate: Option<Instant>,
+    /// Calls let through, since the layer was made or last reset.
     pub granted: u64,
+    /// Calls refused when they came.
+    pub denied: u64,
+    /// Calls refused while they waited.
+    pub shed: u64,
+    /// Answers by which the server refused for its quota.
+    pub throttled: u64,
+    /// How often the use of the tokens rose to the threshold.
+    pub near_limit: u64,
+    /// How long the calls let through have waited, together.
+    pub waited: Duration,
+    /// How long one of them has waited at the most.
+    pub longest_wait: Duration,
+}
+
+/// What would become of a call that comes now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Risk {
+    /// It would go at once.
+    Now,
+    /// It would wait.
+    Waits {
+        /// When it would start if nothing else happens; calls in flight are taken to end in time.
+        until: Instant,
+        /// What it would wait for, as things are now; `None`: only for those who wait already.
+        on: Option<Dimension>,
+    },
+    /// It would be refused.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// When it would no longer be, if waiting helps.
+        until: Option<Instant>,
+    },
 }
 
 impl TokenBucketHandle {
+    pub(crate) fn new(quota: &Quota) -> Self {
+        Self { shared: Arc::new(Shared::new(quota)) }
+    }
+
     /// The state as it is now.
     #[must_use]
     pub fn snapshot(&self) -> TokenBucketSnapshot {
-        *self.quota.used.lock()
+        let now = Instant::now();
+        self.shared.look(|desk| {
+            let (tokens_used, tokens_limit) = desk.ledger.tokens(now).unwrap_or_default();
+            let (requests_used, requests_limit) = desk.ledger.requests(now).unwrap_or_default();
+            let Counts { granted, denied, shed, waited, longest, near_limit, throttled } = desk.counts;
+            TokenBucketSnapshot {
+                in_flight: desk.ledger.in_flight(),
+                queued: desk.queued(),
+                outstanding_tokens: u64::try_from(desk.ledger.outstanding()).unwrap_or(u64::MAX),
+                tokens_used,
+                tokens_limit,
+                requests_used,
+                requests_limit,
+                gate: desk.ledger.gate(now),
+                granted,
+                denied,
+                shed,
+                throttled,
+                near_limit,
+                waited,
+                longest_wait: longest,
+            }
+        })
     }
 
-    pub(crate) fn grant(&self) {
-        let mut used = self.quota.used.lock();
-        used.in_flight += 1;
-        used.granted += 1;
+    /// Waits for a charge in the same queue as the layer's calls.
+    ///
+    /// ```
+    /// use tower_aoai_token_bucket::{Charge, Quota, TokenBucketLayer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), tower_aoai_core::Rejected> {
+    /// let limiter = TokenBucketLayer::of(Quota::standard(1_000)).handle();
+    /// let mut permit = limiter.acquire(Charge::tokens(600)).await?;
+    /// permit.sent();
+    /// drop(permit);
+    /// // There are 400 left: the next one waits for the first to be a minute old.
+    /// let permit = limiter.acquire(Charge::tokens(600)).await?;
+    /// assert!(permit.waited().as_secs() >= 60);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TooLarge`] if it can never fit; [`Reason::QueueFull`]; [`Reason::QuotaSpent`] where the quota
+    /// [never waits](Quota::never_wait); [`Reason::StartBy`] if it has a [start-by](Acquire::start_by) that cannot be
+    /// kept. All but the first tell from when on it would be let through.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future leaves the queue; what was granted and not yet taken goes back.
+    pub fn acquire(&self, charge: Charge) -> Acquire {
+        Acquire::of(Arc::clone(&self.shared), charge)
     }
 
-    pub(crate) fn release(&self) {
-        self.quota.used.lock().in_flight -= 1;
+    /// What would become of a call of this charge, without a deadline, that comes now.
+    #[must_use]
+    pub fn risk(&self, charge: Charge) -> Risk {
+        let now = Instant::now();
+        let ask = Ask { charge, latest: None, is_deadline: false, spill_cost: None, priority: Priority::default() };
+        self.shared.look(|desk| desk.risk(now, &ask))
+    }
+
+    /// Other limits from now on, for calls that wait, too. What was let through stays counted.
+    ///
+    /// Those who wait for more than there will ever be are refused. A limit that was `None` begins with nothing used.
+    pub fn set_limits(&self, limits: Limits) {
+        let now = Instant::now();
+        self.shared.change(|desk, wakes| desk.set_limits(now, limits, wakes));
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.shared.look(|desk| desk.ledger.limits())
+    }
+
+    /// Starts counting calls and waits anew. What is used of the quota, and a gate, stay: the server forgets nothing.
+    pub fn reset(&self) {
+        self.shared.change(|desk, _| desk.counts = Counts::default());
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(crate) fn availability(&self) -> Arc<dyn Availability> {
-        Arc::<Quota>::clone(&self.quota)
+        Arc::<Shared>::clone(&self.shared)
     }
 }
 
-impl Availability for Quota {
-    fn admission(&self, _: &CallContext, from: Instant) -> Admission {
-        Admission::At(from)
+impl Default for TokenBucketHandle {
+    /// Of a quota without limits.
+    fn default() -> Self {
+        Self::new(&Quota::default())
     }
+}
 
-    fn load(&self) -> Load {
-        Load::new(self.used.lock().in_flight, 0)
+impl fmt::Debug for TokenBucketHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenBucketHandle").field(&self.snapshot()).finish()
     }
 }

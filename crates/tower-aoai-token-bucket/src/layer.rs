@@ -3,9 +3,9 @@ use std::sync::Arc;
 use tower_aoai_core::{Asked, Availability};
 use tower_layer::Layer;
 
-use crate::{TokenBucket, TokenBucketHandle};
+use crate::{Quota, TokenBucket, TokenBucketHandle};
 
-/// Counts calls in flight as yet; see the [crate's page](crate).
+/// Lets calls through as a quota allows; see the [crate's page](crate).
 ///
 /// One layer value is one quota: every service it makes, and every clone, shares it.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +16,16 @@ pub struct TokenBucketLayer {
 }
 
 impl TokenBucketLayer {
-    /// A quota without limits.
+    /// A quota without limits; it counts, keeps the gate of the server's hints, and may be given
+    /// [limits](TokenBucketHandle::set_limits) later.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// This quota, with nothing used yet.
+    #[expect(clippy::needless_pass_by_value, reason = "a quota is written down in place")]
+    pub fn of(quota: Quota) -> Self {
+        Self { handle: TokenBucketHandle::new(&quota), is_off: false }
     }
 
     /// Lets every call through and counts none: for a stack whose type must not change.

@@ -1,24 +1,117 @@
 //! Reserves tokens, requests and in-flight places of an Azure OpenAI quota together, in order, before the send.
 //!
-//! **As yet this crate only passes calls through** and counts those in flight: its types, bounds and place in a stack
-//! are what they will be; nothing waits and nothing is refused.
+//! A caller should not be told 429 by a quota that could have been counted here, and no quota should go unused.
+//! [`TokenBucketLayer`] keeps a mirror of the server's own count, lets calls through in order as soon as they fit, and
+//! refuses at once, with nothing sent, what cannot start in time:
 //!
-//! [`TokenBucketLayer`] stands below the circuit breaker and above the endpoint's address. It is always ready: a quota
-//! cannot be reserved before the request is there to be priced, so waiting happens inside the call's future, and the
-//! reservation lives until the response's body ends.
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_aoai_core::{Error, ObserveLayer, PrepareLayer};
+//! use tower_aoai_token_bucket::{Quota, TokenBucketLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! let bucket = TokenBucketLayer::of(Quota::standard(150_000).requests_per_minute(900));
+//! let handle = bucket.handle();
+//! let service = ServiceBuilder::new().layer(PrepareLayer::new()).layer(bucket).layer(ObserveLayer::new()).service_fn(
+//!     |_| async { Ok::<_, Error>(Response::new(Full::<Bytes>::from("{}"))) },
+//! );
+//! let request = Request::post("https://r.openai.azure.com/openai/deployments/fast/chat/completions")
+//!     .body(Full::<Bytes>::from(r#"{"messages":[],"max_tokens":100}"#))
+//!     .unwrap();
+//! let response = service.oneshot(request).await?;
+//! assert_eq!(response.status(), 200);
+//! assert_eq!(handle.snapshot().tokens_used, 101);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it counts
+//!
+//! **All dimensions together or none.** Tokens per minute, requests in their own window, a minimum interval, calls in
+//! flight: one queue before all of them, or who holds a place in flight while it waits for tokens overtakes the urgent.
+//!
+//! **As the server counts** ([`WindowModel`]). Where that is not known, never more than the limit over *any* minute,
+//! which is safe against minutes of whatever phase, the last minute, and a bucket that holds a minute's tokens. Where a
+//! bucket of another capacity, or a provisioned deployment's utilisation, is declared, after that.
+//!
+//! **What the server charges** ([`Estimate`], [`Accounting`]): an estimate made before the call. A standard deployment
+//! gives nothing of it back; a provisioned one corrects it when the call is over, and so does the mirror.
+//!
+//! **From the send.** A reservation counts from its grant and ages from its send, which
+//! [`ObserveLayer`](tower_aoai_core::ObserveLayer) below stamps. What was never sent is given back whole; what was sent
+//! and did not say what it used is settled at its estimate.
+//!
+//! # How it waits
+//!
+//! Inside the call's future: a quota cannot be reserved before the request is there to be priced, so the service is
+//! always ready. Nobody passes those who wait, but that smaller calls may go before a large one at the head of the queue
+//! where they do not delay *it*. One timer, set by the head of the queue; no spawned task. The queue is bounded.
+//!
+//! A call whose deadline or start-by cannot be kept is refused at once with the earliest instant at which it could start;
+//! one that is larger than the whole quota for good; one that waits and can no longer make it as soon as that is known.
+//! Where not everybody can be served in time, those with the lowest
+//! [spill cost](tower_aoai_core::CallContext::spill_cost) make room for dearer ones.
+//!
+//! # When the server refuses after all
+//!
+//! A 429's hint shuts the gate for every call of the quota, so that one 429 stops the herd; when it is over, calls go at
+//! the quota's pace for a minute, not all at once. So does a 503 that says how long. A 429 without a hint shuts it for a
+//! second.
+//!
+//! # Without the layers around it
+//!
+//! Without [`PrepareLayer`](tower_aoai_core::PrepareLayer) above, nothing is known of the request but its address: the
+//! charge is the estimate's default output. Without [`ObserveLayer`](tower_aoai_core::ObserveLayer) below, a charge ages
+//! from the response's head instead of the send, no usage is known, and a call that was dropped before its head is taken
+//! to have been sent.
+//!
+//! # Neighbours
+//!
+//! `tower::limit` counts requests, not tokens; its rate limit belongs to one service instance, its concurrency limit
+//! ends with the response's head and holds its place while what lies below waits. `governor` paces one dimension, has no
+//! queue and gives nothing back.
+//!
+//! # Not there yet
+//!
+//! - Nothing is learned from the quota headers: a limit that the server has lowered, other users of the deployment and a
+//!   biased estimate are noticed by a 429 alone, each time anew.
+//! - The limit of calls in flight is fixed.
+//! - The lengths of answers are not learned, and there is no forecast of use.
+//! - The state is this process's own; several replicas must share the limits out among them.
 
+mod acquire;
+mod charge;
+mod desk;
 mod future;
 mod handle;
 mod layer;
+mod ledger;
+mod limits;
+mod permit;
+mod queue;
+mod quota;
 mod reservation;
 mod service;
+mod shared;
+mod window;
 
 use tower_aoai_core::GuardedBody;
 
 pub use self::{
+    acquire::Acquire,
+    charge::{AzureEstimate, Charge, Estimate},
     future::ResponseFuture,
-    handle::{TokenBucketHandle, TokenBucketSnapshot},
+    handle::{Risk, TokenBucketHandle, TokenBucketSnapshot},
     layer::TokenBucketLayer,
+    ledger::Dimension,
+    limits::{Accounting, Limits, WindowModel},
+    permit::Permit,
+    queue::{Order, Priority},
+    quota::Quota,
     reservation::Reservation,
     service::TokenBucket,
 };

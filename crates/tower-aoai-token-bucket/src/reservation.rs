@@ -1,21 +1,31 @@
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use tower_aoai_core::{Attempt, Guard};
+use http::StatusCode;
+use tokio::time::Instant;
+use tower_aoai_core::{Attempt, Error, Guard, Hint, Outcome, classify::ResponseHead};
 
-use crate::TokenBucketHandle;
+use crate::{Permit, window::later};
 
-/// A granted charge: returned or settled exactly once, when it is dropped.
-#[derive(Debug)]
+/// How long a throttled answer that does not say how long shuts the gate.
+const WITHOUT_A_HINT: Duration = Duration::from_secs(1);
+
+/// A granted charge of one attempt: returned or settled exactly once, when it is dropped.
 #[must_use = "a reservation that is dropped is returned"]
 pub struct Reservation {
-    handle: TokenBucketHandle,
+    permit: Permit,
     attempt: Arc<Attempt>,
+    /// The inner service has the request: without an observer, nobody knows whether it was sent.
+    is_handed_down: bool,
+    is_throttled: bool,
 }
 
 impl Reservation {
-    pub(crate) fn take(handle: &TokenBucketHandle, attempt: Arc<Attempt>) -> Self {
-        handle.grant();
-        Self { handle: handle.clone(), attempt }
+    pub(crate) const fn new(permit: Permit, attempt: Arc<Attempt>) -> Self {
+        Self { permit, attempt, is_handed_down: false, is_throttled: false }
     }
 
     /// The attempt that it was granted for.
@@ -23,12 +33,96 @@ impl Reservation {
     pub fn attempt(&self) -> &Arc<Attempt> {
         &self.attempt
     }
+
+    /// What was granted, and whether it was sent.
+    pub const fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    pub(crate) const fn hand_down(&mut self) {
+        self.is_handed_down = true;
+    }
+
+    /// Lets the charge age from the send, once there was one.
+    pub(crate) fn stamp(&mut self) {
+        if self.permit.is_reserved()
+            && let Some(sent) = self.attempt.progress().sent
+        {
+            self.permit.shared().note_observed();
+            self.permit.sent_at(sent, sent);
+        }
+    }
+
+    /// What the answer says of the quota, once it is judged.
+    fn hear(&mut self, now: Instant) {
+        match self.attempt.verdict().map(|verdict| verdict.outcome) {
+            Some(Outcome::Throttled { hint, .. }) => self.shut(now, hint.map(|hint| hint.after), true),
+            Some(Outcome::Transient { hint: Some(hint) }) => self.shut(now, Some(hint.after), false),
+            _ => {}
+        }
+    }
+
+    fn shut(&mut self, now: Instant, hint: Option<Duration>, is_quota: bool) {
+        if self.is_throttled {
+            return;
+        }
+        self.is_throttled = true;
+        let after = hint.filter(|hint| !hint.is_zero()).unwrap_or(WITHOUT_A_HINT);
+        tracing::debug!(
+            wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+            is_quota,
+            "the server is not to be asked for a while"
+        );
+        self.permit.shared().change(|desk, wakes| desk.shut_until(now, later(now, after), is_quota, wakes));
+    }
 }
 
-impl Guard for Reservation {}
+impl Guard for Reservation {
+    fn head(&mut self, head: ResponseHead<'_>) {
+        self.stamp();
+        let throttles = matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if !self.permit.is_reserved() && !throttles {
+            return;
+        }
+        let now = Instant::now();
+        // Nobody stamped the send: the head is the first that is known of it.
+        self.permit.sent_at(now, now);
+        self.hear(now);
+        if throttles && self.attempt.verdict().is_none() {
+            let hint = Hint::from_headers(head.headers, SystemTime::now()).map(|hint| hint.after);
+            let is_quota = head.status == StatusCode::TOO_MANY_REQUESTS;
+            if is_quota || hint.is_some() {
+                self.shut(now, hint, is_quota);
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        // A layer below said no: nothing was sent.
+        self.is_handed_down &= error.rejected().is_none();
+    }
+}
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.handle.release();
+        self.stamp();
+        if self.permit.is_reserved() {
+            if !self.is_handed_down || self.permit.shared().is_observed() {
+                return;
+            }
+            let now = Instant::now();
+            self.permit.sent_at(now, now);
+        }
+        self.hear(Instant::now());
+        if let Some(usage) = self.attempt.usage() {
+            let actual = self.permit.shared().estimate.actual(&usage);
+            self.permit.used(actual);
+        }
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.permit.fmt(f)
     }
 }

@@ -1,4 +1,7 @@
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -6,7 +9,7 @@ use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error};
 use tower_service::Service;
 
-use crate::{Reservation, ResponseBody, ResponseFuture, TokenBucketHandle};
+use crate::{Acquire, Priority, ResponseBody, ResponseFuture, TokenBucketHandle};
 
 /// The service of a [`TokenBucketLayer`](crate::TokenBucketLayer).
 #[derive(Debug, Clone)]
@@ -38,9 +41,26 @@ where
         Poll::Ready(Ok(()))
     }
 
+    /// Takes its place in the queue when its future is first polled.
+    ///
+    /// # Errors
+    ///
+    /// A refusal, with nothing sent: [`Reason::TooLarge`](tower_aoai_core::Reason::TooLarge) if the call can never fit;
+    /// [`Reason::StartBy`](tower_aoai_core::Reason::StartBy) or [`Reason::Deadline`](tower_aoai_core::Reason::Deadline)
+    /// if it cannot start in time, at once where that can be told;
+    /// [`Reason::QueueFull`](tower_aoai_core::Reason::QueueFull);
+    /// [`Reason::QuotaSpent`](tower_aoai_core::Reason::QuotaSpent) where the quota never waits. And the inner service's
+    /// errors, [flattened](Error::flatten).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future, or the body, leaves the queue, returns what was not sent, and settles what was.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let reservation =
-            (!self.is_off).then(|| Reservation::take(&self.handle, CallContext::of(&mut request).attempt()));
-        ResponseFuture::new(self.inner.clone(), request, reservation)
+        let acquire = (!self.is_off).then(|| {
+            let priority = request.extensions().get::<Priority>().copied().unwrap_or_default();
+            let ask = self.handle.shared().ask(CallContext::of(&mut request), priority);
+            Acquire::new(Arc::clone(self.handle.shared()), ask)
+        });
+        ResponseFuture::new(self.inner.clone(), request, acquire)
     }
 }

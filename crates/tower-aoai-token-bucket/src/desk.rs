@@ -1,0 +1,398 @@
+//! Ledger and queue together: who is let through, who waits, who is refused.
+
+use std::{collections::HashMap, task::Waker, time::Duration};
+
+use tokio::time::Instant;
+use tower_aoai_core::{Reason, Rejected};
+
+use crate::{
+    Charge, Limits, Risk,
+    ledger::{Booking, Ledger},
+    queue::{Ask, Place, Queue},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The layer's name in a refusal.
+pub(crate) const NAME: &str = "token bucket";
+
+/// How many waiters behind the head are looked at for one that may pass.
+const LOOK_BEHIND: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) ledger: Ledger,
+    queue: Queue,
+    /// What was decided of waiters that have not yet come to hear it.
+    decided: HashMap<u64, Result<Grant, Rejected>>,
+    capacity: usize,
+    never_waits: bool,
+    near_percent: u8,
+    is_near: bool,
+    /// For whom, and to when, the one timer was set.
+    alarm: Option<(Place, Option<Instant>)>,
+    pub(crate) counts: Counts,
+}
+
+/// A charge that was let through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grant {
+    pub(crate) charge: Charge,
+    pub(crate) waited: Duration,
+    /// With it the tokens' use rose to the threshold.
+    pub(crate) is_near_limit: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) granted: u64,
+    pub(crate) denied: u64,
+    pub(crate) shed: u64,
+    pub(crate) waited: Duration,
+    pub(crate) longest: Duration,
+    pub(crate) near_limit: u64,
+    pub(crate) throttled: u64,
+}
+
+/// What becomes of one who comes.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Granted(Grant),
+    Refused(Rejected),
+    Waits(Place),
+}
+
+/// What one who waits is told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Granted(Grant),
+    Refused(Rejected),
+    /// Wait on; until that instant, if the timer is yours.
+    Wait(Option<Instant>),
+}
+
+/// Who has to be woken once the lock is given back.
+pub(crate) type Wakes = Vec<Waker>;
+
+impl Desk {
+    pub(crate) fn new(ledger: Ledger, queue: Queue, capacity: usize, never_waits: bool, near_percent: u8) -> Self {
+        let (decided, counts) = (HashMap::new(), Counts::default());
+        Self { ledger, queue, decided, capacity, never_waits, near_percent, is_near: false, alarm: None, counts }
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.len() < self.capacity
+    }
+
+    /// Somebody comes.
+    pub(crate) fn arrive(&mut self, now: Instant, ask: &Ask, wakes: &mut Wakes) -> Arrival {
+        let refused = match self.judge(now, ask, wakes) {
+            Ok(arrival) => return arrival,
+            Err(refused) => refused,
+        };
+        self.counts.denied += 1;
+        Arrival::Refused(refused)
+    }
+
+    fn judge(&mut self, now: Instant, ask: &Ask, wakes: &mut Wakes) -> Result<Arrival, Rejected> {
+        if !self.ledger.can_ever(ask.charge) {
+            return Err(Rejected::new(Reason::TooLarge, NAME));
+        }
+        if ask.latest.is_some_and(|latest| latest <= now) {
+            return Err(Rejected::new(late(ask.is_deadline), NAME));
+        }
+        self.pump(now, wakes);
+        if self.queue.len() == 0 && self.ledger.fits(now, ask.charge) {
+            return Ok(Arrival::Granted(self.grant(now, ask.charge, Duration::ZERO)));
+        }
+        if self.never_waits {
+            return Err(until(Reason::QuotaSpent, self.start(now, ask, None)));
+        }
+        if let Some(latest) = ask.latest {
+            self.make_room(now, ask, latest, wakes)?;
+        }
+        if !self.has_room() && !self.shed_cheapest(now, ask, wakes) {
+            return Err(until(Reason::QueueFull, self.start(now, ask, None)));
+        }
+        let place = self.queue.push(now, ask);
+        self.pump(now, wakes);
+        Ok(match self.decided.remove(&place.number()) {
+            Some(Ok(grant)) => Arrival::Granted(grant),
+            Some(Err(refused)) => Arrival::Refused(refused),
+            None => Arrival::Waits(place),
+        })
+    }
+
+    /// When a call that comes now would be let through, if nothing else happens; `None` if never, or if that is not
+    /// before `cutoff`. Of calls in flight nobody knows when they end: their places count as free.
+    pub(crate) fn start(&self, now: Instant, ask: &Ask, cutoff: Option<Instant>) -> Option<Instant> {
+        self.start_without(now, ask, cutoff, &[])
+    }
+
+    fn start_without(&self, now: Instant, ask: &Ask, cutoff: Option<Instant>, out: &[Place]) -> Option<Instant> {
+        let place = self.queue.place(now, ask);
+        let mut ahead = self.queue.before(place).filter(|(place, _)| !out.contains(place)).peekable();
+        if ahead.peek().is_none() {
+            return self.ledger.earliest(now, ask.charge);
+        }
+        let mut ledger = self.ledger.clone();
+        let mut at = now;
+        for (_, waiter) in ahead {
+            let Some(next) = ledger.earliest(at, waiter.charge) else {
+                continue;
+            };
+            at = at.max(next);
+            if cutoff.is_some_and(|cutoff| at >= cutoff) {
+                return Some(at);
+            }
+            ledger.reserve(at, waiter.charge);
+            ledger.send(at, at, waiter.charge);
+        }
+        ledger.earliest(at, ask.charge)
+    }
+
+    /// What would become of a call that comes now.
+    pub(crate) fn risk(&self, now: Instant, ask: &Ask) -> Risk {
+        if !self.ledger.can_ever(ask.charge) {
+            return Risk::Refused { reason: Reason::TooLarge, until: None };
+        }
+        let start = self.start(now, ask, None);
+        if self.queue.len() == 0 && self.ledger.fits(now, ask.charge) {
+            return Risk::Now;
+        }
+        if self.never_waits {
+            return Risk::Refused { reason: Reason::QuotaSpent, until: start };
+        }
+        match start {
+            Some(until) if self.has_room() => Risk::Waits { until, on: self.ledger.obstacle(now, ask.charge) },
+            until => Risk::Refused { reason: Reason::QueueFull, until },
+        }
+    }
+
+    /// Sees to it that the call can start before its latest start: sheds who is cheaper to serve elsewhere, or refuses.
+    fn make_room(&mut self, now: Instant, ask: &Ask, latest: Instant, wakes: &mut Wakes) -> Result<(), Rejected> {
+        let Some(start) = self.start(now, ask, Some(latest)).filter(|start| *start >= latest) else {
+            return Ok(());
+        };
+        let own = ask.spill_cost.unwrap_or(u64::MAX);
+        let place = self.queue.place(now, ask);
+        let mut cheaper: Vec<_> = self
+            .queue
+            .before(place)
+            .filter_map(|(place, waiter)| Some((waiter.spill_cost()?, place)))
+            .filter(|(cost, _)| *cost < own)
+            .collect();
+        cheaper.sort_unstable();
+        let cheaper: Vec<_> = cheaper.into_iter().map(|(_, place)| place).take(LOOK_BEHIND).collect();
+        let fits = |out: &[Place]| self.start_without(now, ask, Some(latest), out).is_some_and(|start| start < latest);
+        // The fewest of the cheapest; that more of them make more room is all that the search needs.
+        if !fits(&cheaper) {
+            return Err(until(late(ask.is_deadline), self.start(now, ask, None).or(Some(start))));
+        }
+        let (mut low, mut high) = (0, cheaper.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if fits(&cheaper[..middle]) { high = middle } else { low = middle + 1 }
+        }
+        for place in &cheaper[..high] {
+            self.shed(now, *place, Reason::StartBy, wakes);
+        }
+        Ok(())
+    }
+
+    /// Makes room in a full queue for one who is dearer to serve elsewhere.
+    fn shed_cheapest(&mut self, now: Instant, ask: &Ask, wakes: &mut Wakes) -> bool {
+        let own = ask.spill_cost.unwrap_or(u64::MAX);
+        let costs = self.queue.all().filter_map(|(place, waiter)| Some((waiter.spill_cost()?, place)));
+        let Some((_, place)) = costs.min().filter(|(cost, _)| *cost < own) else {
+            return false;
+        };
+        self.shed(now, place, Reason::QueueFull, wakes);
+        true
+    }
+
+    fn shed(&mut self, now: Instant, place: Place, reason: Reason, wakes: &mut Wakes) {
+        if let Some(waiter) = self.queue.remove(place) {
+            let opens_at = self.ledger.earliest(now, waiter.charge);
+            self.decided.insert(place.number(), Err(until(reason, opens_at)));
+            self.counts.shed += 1;
+            wakes.extend(waiter.waker);
+        }
+    }
+
+    fn grant(&mut self, now: Instant, charge: Charge, waited: Duration) -> Grant {
+        self.ledger.reserve(now, charge);
+        self.counts.granted += 1;
+        self.counts.waited = self.counts.waited.saturating_add(waited);
+        self.counts.longest = self.counts.longest.max(waited);
+        Grant { charge, waited, is_near_limit: self.comes_near(now) }
+    }
+
+    fn comes_near(&mut self, now: Instant) -> bool {
+        let was_near = self.is_near;
+        self.is_near = self
+            .ledger
+            .tokens(now)
+            .is_some_and(|(used, limit)| u128::from(used) * 100 >= u128::from(limit) * u128::from(self.near_percent));
+        let crossed = self.is_near && !was_near;
+        self.counts.near_limit += u64::from(crossed);
+        crossed
+    }
+
+    fn let_through(&mut self, now: Instant, place: Place, wakes: &mut Wakes) {
+        if let Some(waiter) = self.queue.remove(place) {
+            let waited = self.queue.waited(&waiter, now);
+            let grant = self.grant(now, waiter.charge, waited);
+            self.decided.insert(place.number(), Ok(grant));
+            wakes.extend(waiter.waker);
+        }
+    }
+
+    /// Decides whatever can be decided now. To be called after everything that happens.
+    pub(crate) fn pump(&mut self, now: Instant, wakes: &mut Wakes) {
+        while let Some((latest, place)) = self.queue.first_latest()
+            && latest <= now
+        {
+            let is_deadline = self.queue.get_mut(place).is_some_and(|waiter| waiter.is_deadline);
+            self.shed(now, place, late(is_deadline), wakes);
+        }
+        while let Some((place, head)) = self.queue.head() {
+            let (charge, is_deadline, latest) = (head.charge, head.is_deadline, self.queue.latest(head));
+            if !self.ledger.can_ever(charge) {
+                self.shed(now, place, Reason::TooLarge, wakes);
+            } else if self.ledger.fits(now, charge) {
+                self.let_through(now, place, wakes);
+            } else {
+                let Some(at) = self.ledger.earliest(now, charge) else {
+                    break;
+                };
+                if latest.is_some_and(|latest| at >= latest) {
+                    self.shed(now, place, late(is_deadline), wakes);
+                    continue;
+                }
+                self.let_small_ones_pass(now, charge, at, wakes);
+                break;
+            }
+        }
+        self.set_alarm(now, wakes);
+    }
+
+    fn let_small_ones_pass(&mut self, now: Instant, head: Charge, head_at: Instant, wakes: &mut Wakes) {
+        if self.queue.len() < 2 || self.ledger.gate(now).is_some() || !self.ledger.has_place() {
+            return;
+        }
+        let behind: Vec<_> =
+            self.queue.others().take(LOOK_BEHIND).map(|(place, waiter)| (place, waiter.charge)).collect();
+        for (place, charge) in behind {
+            if self.ledger.may_pass(now, charge, head, head_at) {
+                self.let_through(now, place, wakes);
+            }
+        }
+    }
+
+    /// When something will have to be decided though nothing happens.
+    fn next_alarm(&self, now: Instant) -> Option<Instant> {
+        let (_, head) = self.queue.head()?;
+        let start = if self.ledger.has_place() { self.ledger.earliest(now, head.charge) } else { None };
+        let latest = self.queue.first_latest().map(|(at, _)| at);
+        start.into_iter().chain(latest).min()
+    }
+
+    /// Wakes the head where the timer is not, or no longer, right: it sets it when it is polled.
+    fn set_alarm(&mut self, now: Instant, wakes: &mut Wakes) {
+        let alarm = self.queue.head().map(|(place, _)| (place, self.next_alarm(now)));
+        if alarm == self.alarm {
+            return;
+        }
+        self.alarm = alarm;
+        if let Some(waiter) = alarm.and_then(|(place, _)| self.queue.get_mut(place)) {
+            wakes.extend(waiter.waker.clone());
+        }
+    }
+
+    /// One who waits comes to hear.
+    pub(crate) fn poll(&mut self, now: Instant, place: Place, waker: &Waker, wakes: &mut Wakes) -> Told {
+        // Not woken by its own poll, which sets the timer anyway.
+        let known = self.queue.get_mut(place).and_then(|waiter| waiter.waker.take());
+        self.pump(now, wakes);
+        match self.decided.remove(&place.number()) {
+            Some(Ok(grant)) => return Told::Granted(grant),
+            Some(Err(refused)) => return Told::Refused(refused),
+            None => {}
+        }
+        if let Some(waiter) = self.queue.get_mut(place) {
+            waiter.waker = Some(known.filter(|known| known.will_wake(waker)).unwrap_or_else(|| waker.clone()));
+        }
+        Told::Wait(self.alarm.filter(|(owner, _)| *owner == place).and_then(|(_, at)| at))
+    }
+
+    /// One who waits goes away.
+    pub(crate) fn leave(&mut self, now: Instant, place: Place, wakes: &mut Wakes) {
+        self.queue.remove(place);
+        if let Some(Ok(grant)) = self.decided.remove(&place.number()) {
+            self.ledger.cancel(grant.charge);
+            self.counts.granted -= 1;
+        }
+        self.pump(now, wakes);
+    }
+
+    pub(crate) fn cancel(&mut self, now: Instant, charge: Charge, wakes: &mut Wakes) {
+        self.ledger.cancel(charge);
+        self.pump(now, wakes);
+    }
+
+    pub(crate) fn send(&mut self, now: Instant, sent: Instant, charge: Charge, wakes: &mut Wakes) -> Booking {
+        let booking = self.ledger.send(now, sent, charge);
+        self.pump(now, wakes);
+        booking
+    }
+
+    pub(crate) fn settle(
+        &mut self,
+        now: Instant,
+        booking: Booking,
+        charge: Charge,
+        actual: Option<u64>,
+        wakes: &mut Wakes,
+    ) {
+        self.ledger.settle(now, booking, charge, actual);
+        self.pump(now, wakes);
+    }
+
+    pub(crate) fn shut_until(&mut self, now: Instant, until: Instant, is_quota: bool, wakes: &mut Wakes) {
+        self.ledger.shut_until(until);
+        self.counts.throttled += u64::from(is_quota);
+        self.pump(now, wakes);
+    }
+
+    pub(crate) fn set_limits(&mut self, now: Instant, limits: Limits, wakes: &mut Wakes) {
+        self.ledger.set_limits(limits, now);
+        let never: Vec<_> = self
+            .queue
+            .all()
+            .filter(|(_, waiter)| !self.ledger.can_ever(waiter.charge))
+            .map(|(place, _)| place)
+            .collect();
+        for place in never {
+            self.shed(now, place, Reason::TooLarge, wakes);
+        }
+        self.pump(now, wakes);
+    }
+}
+
+fn late(is_deadline: bool) -> Reason {
+    if is_deadline { Reason::Deadline } else { Reason::StartBy }
+}
+
+fn until(reason: Reason, at: Option<Instant>) -> Rejected {
+    let refused = Rejected::new(reason, NAME);
+    match at {
+        Some(at) => refused.until(at),
+        None => refused,
+    }
+}

@@ -1,0 +1,290 @@
+//! Every dimension of a quota, reserved together or not at all.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    Accounting, Charge, Limits, WindowModel,
+    window::{Bucket, MINUTE, Mark, Sliding, Tokens, Utilisation, Window, later},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// How a ledger counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) model: WindowModel,
+    pub(crate) accounting: Accounting,
+    /// How much later than the one before it a request may arrive.
+    pub(crate) guard: Duration,
+}
+
+/// The tokens that went through a ledger: `granted = settled + returned + outstanding`, where what was settled for less
+/// or more than it was granted for counts as granted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) granted: u128,
+    pub(crate) settled: u128,
+    pub(crate) returned: u128,
+}
+
+/// What keeps a charge from being granted now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dimension {
+    /// Tokens per minute.
+    Tokens,
+    /// Requests per minute, in their window.
+    Requests,
+    /// The minimum interval between calls, or the pace after a 429.
+    Interval,
+    /// Calls in flight.
+    InFlight,
+    /// The server said when to come back.
+    Gate,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    rules: Rules,
+    limits: Limits,
+    tokens: Option<Tokens>,
+    requests: Option<Sliding>,
+    next: Option<Instant>,
+    gate: Option<Instant>,
+    /// Until when grants keep the pace of the quota, after a 429.
+    paced_until: Option<Instant>,
+    in_flight: usize,
+    tally: Tally,
+}
+
+/// Where a sent charge is booked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Booking {
+    tokens: Mark,
+}
+
+impl Ledger {
+    pub(crate) fn new(rules: Rules, limits: Limits, now: Instant) -> Self {
+        let mut ledger = Self {
+            rules,
+            limits,
+            tokens: None,
+            requests: None,
+            next: None,
+            gate: None,
+            paced_until: None,
+            in_flight: 0,
+            tally: Tally::default(),
+        };
+        ledger.set_limits(limits, now);
+        ledger
+    }
+
+    /// Other limits from now on; what is counted stays counted.
+    ///
+    /// A limit that is lifted forgets; one that is new begins with nothing used.
+    pub(crate) fn set_limits(&mut self, limits: Limits, now: Instant) {
+        let guard = self.rules.guard;
+        self.tokens = limits.tokens_per_minute.map(|limit| match (self.tokens.take(), self.rules.model) {
+            (Some(mut window), model) => {
+                match (&mut window, model) {
+                    (Tokens::Bucket(bucket), WindowModel::Bucket { capacity }) => {
+                        let held = self.limits.tokens_per_minute.unwrap_or(limit).max(1);
+                        bucket.set(now, limit, proportional(bucket.limit(), limit, held).unwrap_or(capacity), guard);
+                    }
+                    (Tokens::Utilisation(level), WindowModel::Utilisation { window }) => {
+                        level.set(now, limit, window, guard);
+                    }
+                    (Tokens::Sliding(sliding), _) => sliding.set(limit, MINUTE, guard),
+                    _ => {}
+                }
+                window
+            }
+            (None, WindowModel::Sliding) => Tokens::Sliding(Sliding::new(limit, MINUTE, guard, now)),
+            (None, WindowModel::Bucket { capacity }) => Tokens::Bucket(Bucket::new(limit, capacity, guard, now)),
+            (None, WindowModel::Utilisation { window }) => {
+                Tokens::Utilisation(Utilisation::new(limit, window, guard, now))
+            }
+        });
+        self.requests = limits.requests_per_minute.map(|limit| match self.requests.take() {
+            Some(mut window) => {
+                window.set_requests(limit, limits.request_window, guard);
+                window
+            }
+            None => Sliding::of_requests(limit, limits.request_window, guard, now),
+        });
+        self.limits = limits;
+    }
+
+    /// Whether a charge can be granted at all, as the limits are.
+    pub(crate) fn can_ever(&self, charge: Charge) -> bool {
+        self.tokens.as_ref().is_none_or(|window| charge.tokens <= window.largest())
+            && self.requests.as_ref().is_none_or(|window| charge.requests <= window.largest())
+    }
+
+    pub(crate) fn has_place(&self) -> bool {
+        self.limits.max_in_flight.is_none_or(|limit| self.in_flight < limit)
+    }
+
+    /// The first instant at which the charge fits every dimension but the places in flight, if nothing else happens;
+    /// `None` if it never does.
+    pub(crate) fn earliest(&self, now: Instant, charge: Charge) -> Option<Instant> {
+        self.earliest_behind(now, Charge::NONE, charge)
+    }
+
+    fn earliest_behind(&self, now: Instant, ahead: Charge, charge: Charge) -> Option<Instant> {
+        let mut at = now.max(self.next.unwrap_or(now)).max(self.gate.unwrap_or(now));
+        if let Some(window) = &self.tokens {
+            at = at.max(window.earliest_behind(now, ahead.tokens, charge.tokens)?);
+        }
+        if let Some(window) = &self.requests {
+            at = at.max(window.earliest_behind(now, ahead.requests, charge.requests)?);
+        }
+        Some(at)
+    }
+
+    /// What keeps the charge waiting the longest, if it has to wait.
+    pub(crate) fn obstacle(&self, now: Instant, charge: Charge) -> Option<Dimension> {
+        if !self.has_place() {
+            return Some(Dimension::InFlight);
+        }
+        let tokens = self.tokens.as_ref().and_then(|window| window.earliest(now, charge.tokens));
+        let requests = self.requests.as_ref().and_then(|window| window.earliest(now, charge.requests));
+        [
+            (self.gate, Dimension::Gate),
+            (self.next, Dimension::Interval),
+            (requests, Dimension::Requests),
+            (tokens, Dimension::Tokens),
+        ]
+        .into_iter()
+        .filter_map(|(at, dimension)| at.filter(|at| *at > now).map(|at| (at, dimension)))
+        .max_by_key(|(at, _)| *at)
+        .map(|(_, dimension)| dimension)
+    }
+
+    pub(crate) fn fits(&self, now: Instant, charge: Charge) -> bool {
+        self.has_place() && self.earliest(now, charge).is_some_and(|at| at <= now)
+    }
+
+    /// Whether `small` may be granted now without delaying `head`, which waits until `head_at`.
+    pub(crate) fn may_pass(&self, now: Instant, small: Charge, head: Charge, head_at: Instant) -> bool {
+        let places = self.limits.max_in_flight.is_none_or(|limit| self.in_flight.saturating_add(2) <= limit);
+        places
+            && self.fits(now, small)
+            && self.after_grant(now, small) <= head_at
+            && self.earliest_behind(now, small, head).is_some_and(|at| at <= head_at)
+    }
+
+    /// Counts a charge in every dimension. Ask [`fits`](Self::fits) first.
+    pub(crate) fn reserve(&mut self, now: Instant, charge: Charge) {
+        if let Some(window) = &mut self.tokens {
+            window.reserve(charge.tokens);
+        }
+        if let Some(window) = &mut self.requests {
+            window.reserve(charge.requests);
+        }
+        let next = self.after_grant(now, charge);
+        self.next = (next > now).then_some(next);
+        self.in_flight += 1;
+        self.tally.granted += u128::from(charge.tokens);
+    }
+
+    /// When the next charge may be granted, as far as interval and pace are concerned.
+    fn after_grant(&self, now: Instant, charge: Charge) -> Instant {
+        let mut pause = self.limits.min_interval;
+        if self.paced_until.is_some_and(|until| now < until) {
+            pause = pause.max(self.time_of(charge));
+        }
+        later(now, pause)
+    }
+
+    /// The time in which so much flows back.
+    fn time_of(&self, charge: Charge) -> Duration {
+        let share = |amount: u64, limit: Option<u64>| {
+            let nanos = u128::from(amount).saturating_mul(MINUTE.as_nanos());
+            let nanos = nanos.checked_div(u128::from(limit?))?;
+            Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(MINUTE))
+        };
+        let tokens = share(charge.tokens, self.limits.tokens_per_minute).unwrap_or_default();
+        tokens.max(share(charge.requests, self.limits.requests_per_minute).unwrap_or_default())
+    }
+
+    /// Takes a charge back that was not sent.
+    pub(crate) fn cancel(&mut self, charge: Charge) {
+        if let Some(window) = &mut self.tokens {
+            window.cancel(charge.tokens);
+        }
+        if let Some(window) = &mut self.requests {
+            window.cancel(charge.requests);
+        }
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.tally.returned += u128::from(charge.tokens);
+    }
+
+    /// A reserved charge was sent at `sent`: from then on it ages.
+    pub(crate) fn send(&mut self, now: Instant, sent: Instant, charge: Charge) -> Booking {
+        if let Some(window) = &mut self.requests {
+            window.send(now, sent, charge.requests);
+        }
+        let tokens = self.tokens.as_mut().map(|window| window.send(now, sent, charge.tokens));
+        Booking { tokens: tokens.unwrap_or_default() }
+    }
+
+    /// A sent call has ended; `actual` is what it used, where that is known.
+    pub(crate) fn settle(&mut self, now: Instant, booking: Booking, charge: Charge, actual: Option<u64>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let (Accounting::CorrectOnCompletion, Some(actual), Some(window)) =
+            (self.rules.accounting, actual, &mut self.tokens)
+        {
+            window.correct(now, booking.tokens, charge.tokens, actual);
+        }
+        self.tally.settled += u128::from(charge.tokens);
+    }
+
+    /// Nothing is granted before `until`, and what follows keeps the quota's pace for a minute, so that those who waited
+    /// do not all come at once. An earlier instant never shortens a gate.
+    pub(crate) fn shut_until(&mut self, until: Instant) {
+        self.gate = Some(self.gate.map_or(until, |gate| gate.max(until)));
+        let paced = later(until, MINUTE);
+        self.paced_until = Some(self.paced_until.map_or(paced, |at| at.max(paced)));
+    }
+
+    pub(crate) fn gate(&self, now: Instant) -> Option<Instant> {
+        self.gate.filter(|gate| *gate > now)
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    pub(crate) fn outstanding(&self) -> u128 {
+        self.tally.granted - self.tally.settled - self.tally.returned
+    }
+
+    /// Used and allowed tokens.
+    pub(crate) fn tokens(&self, now: Instant) -> Option<(u64, u64)> {
+        self.tokens.as_ref().map(|window| (window.used(now), window.limit()))
+    }
+
+    /// Used and allowed requests of their window.
+    pub(crate) fn requests(&self, now: Instant) -> Option<(u64, u64)> {
+        self.requests.as_ref().map(|window| (window.used(now), window.limit()))
+    }
+}
+
+fn proportional(held: u64, limit: u64, before: u64) -> Option<u64> {
+    let held = u128::from(held).checked_mul(u128::from(limit))? / u128::from(before);
+    u64::try_from(held).ok()
+}

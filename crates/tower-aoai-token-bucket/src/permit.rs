@@ -1,0 +1,94 @@
+use std::{fmt, mem, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{Charge, desk::Grant, ledger::Booking, shared::Shared};
+
+/// A granted charge, for code that is no tower stack: see [`TokenBucketHandle::acquire`](crate::TokenBucketHandle::acquire).
+///
+/// It holds its place in flight until it is dropped. One that is dropped unsent is given back whole; one that was
+/// [sent](Self::sent) is settled: for what was [used](Self::used) where the [accounting](crate::Accounting) corrects, for
+/// its estimate otherwise.
+#[must_use = "a permit that is dropped is given back"]
+pub struct Permit {
+    shared: Arc<Shared>,
+    grant: Grant,
+    stage: Stage,
+    actual: Option<u64>,
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    Reserved,
+    Sent(Booking),
+}
+
+impl Permit {
+    pub(crate) const fn new(shared: Arc<Shared>, grant: Grant) -> Self {
+        Self { shared, grant, stage: Stage::Reserved, actual: None }
+    }
+
+    /// What was granted.
+    #[must_use]
+    pub const fn charge(&self) -> Charge {
+        self.grant.charge
+    }
+
+    /// How long it was waited for.
+    #[must_use]
+    pub const fn waited(&self) -> Duration {
+        self.grant.waited
+    }
+
+    /// The charge is on its way to the server: it ages from now on. Later calls change nothing.
+    pub fn sent(&mut self) {
+        if self.is_reserved() {
+            let now = Instant::now();
+            self.sent_at(now, now);
+        }
+    }
+
+    /// What the server says it used, in tokens.
+    pub const fn used(&mut self, tokens: u64) {
+        self.actual = Some(tokens);
+    }
+
+    pub(crate) const fn is_reserved(&self) -> bool {
+        matches!(self.stage, Stage::Reserved)
+    }
+
+    pub(crate) fn sent_at(&mut self, now: Instant, sent: Instant) {
+        if self.is_reserved() {
+            let charge = self.charge();
+            let booking = self.shared.change(|desk, wakes| desk.send(now, sent, charge, wakes));
+            self.stage = Stage::Sent(booking);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let charge = self.charge();
+        match mem::replace(&mut self.stage, Stage::Reserved) {
+            Stage::Reserved => self.shared.change(|desk, wakes| desk.cancel(now, charge, wakes)),
+            Stage::Sent(booking) => {
+                let actual = self.actual;
+                self.shared.change(|desk, wakes| desk.settle(now, booking, charge, actual, wakes));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("charge", &self.charge())
+            .field("is_sent", &!self.is_reserved())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! Provisioned throughput.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{MINUTE, Mark, Window, later, nanos, time_for};
+
+/// The leaky bucket of Azure's documentation: admitted while utilisation is not above 100 %, whatever the size;
+/// corrected on completion; drained continuously.
+///
+/// The guard lowers the 100 % by what drains during it.
+#[derive(Debug, Clone)]
+pub(crate) struct Utilisation {
+    rate: i128,
+    full: i128,
+    limit: u64,
+    level: i128,
+    unsent: i128,
+    seen: Instant,
+}
+
+const UNIT: i128 = MINUTE.as_nanos() as i128;
+
+fn parts(tokens: u64) -> i128 {
+    i128::from(tokens) * UNIT
+}
+
+impl Utilisation {
+    /// An idle deployment that works off `per_minute` weighted tokens and is at 100 % with the work of `window`.
+    pub(crate) fn new(per_minute: u64, window: Duration, guard: Duration, now: Instant) -> Self {
+        let mut idle = Self { rate: 0, full: 0, limit: 0, level: 0, unsent: 0, seen: now };
+        idle.set(now, per_minute, window, guard);
+        idle
+    }
+
+    /// Another throughput from now on; what has to be worked off stays.
+    pub(crate) fn set(&mut self, now: Instant, per_minute: u64, window: Duration, guard: Duration) {
+        self.advance(now);
+        self.rate = i128::from(per_minute);
+        let full = self.rate.saturating_mul(nanos(window));
+        self.limit = u64::try_from(full / UNIT).unwrap_or(u64::MAX);
+        self.full = full.saturating_sub(self.rate.saturating_mul(nanos(guard))).max(full / 2);
+    }
+
+    fn level_at(&self, now: Instant) -> i128 {
+        let passed = nanos(now.saturating_duration_since(self.seen));
+        self.level.saturating_sub(passed.saturating_mul(self.rate)).max(0)
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.level = self.level_at(now);
+        self.seen = self.seen.max(now);
+    }
+}
+
+impl Window for Utilisation {
+    fn largest(&self) -> u64 {
+        if self.rate > 0 { u64::MAX } else { 0 }
+    }
+
+    fn earliest_behind(&self, now: Instant, ahead: u64, _: u64) -> Option<Instant> {
+        let now = now.max(self.seen);
+        let level = self.level_at(now).saturating_add(self.unsent).saturating_add(parts(ahead));
+        time_for(level.saturating_sub(self.full), self.rate).map(|wait| later(now, wait))
+    }
+
+    fn reserve(&mut self, charge: u64) {
+        self.unsent = self.unsent.saturating_add(parts(charge));
+    }
+
+    fn cancel(&mut self, charge: u64) {
+        self.unsent = self.unsent.saturating_sub(parts(charge)).max(0);
+    }
+
+    fn send(&mut self, now: Instant, _: Instant, charge: u64) -> Mark {
+        self.advance(now);
+        self.cancel(charge);
+        self.level = self.level.saturating_add(parts(charge));
+        Mark::default()
+    }
+
+    /// As the server does it: no more is taken off than is there.
+    fn correct(&mut self, now: Instant, _: Mark, charge: u64, actual: u64) {
+        self.advance(now);
+        self.level = self.level.saturating_add(parts(actual)).saturating_sub(parts(charge)).max(0);
+    }
+
+    fn used(&self, now: Instant) -> u64 {
+        let level = self.level_at(now.max(self.seen)).saturating_add(self.unsent);
+        u64::try_from(level.saturating_add(UNIT - 1) / UNIT).unwrap_or(u64::MAX)
+    }
+
+    fn limit(&self) -> u64 {
+        self.limit
+    }
+}
