@@ -72,6 +72,17 @@ pub(crate) enum Told {
     Wait(Option<Instant>),
 }
 
+/// Why the server is not to be asked for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Its quota of tokens is spent, or it did not say which.
+    Tokens,
+    /// Another quota, or its capacity.
+    Quota,
+    /// It is not well.
+    Health,
+}
+
 /// Who has to be woken once the lock is given back.
 pub(crate) type Wakes = Vec<Waker>;
 
@@ -364,9 +375,12 @@ impl Desk {
         self.pump(now, wakes);
     }
 
-    pub(crate) fn shut_until(&mut self, now: Instant, until: Instant, is_quota: bool, wakes: &mut Wakes) {
+    pub(crate) fn shut_until(&mut self, now: Instant, until: Instant, news: News, wakes: &mut Wakes) {
+        if news == News::Tokens {
+            self.ledger.lower_share(now);
+        }
         self.ledger.shut_until(until);
-        self.counts.throttled += u64::from(is_quota);
+        self.counts.throttled += u64::from(news != News::Health);
         self.pump(now, wakes);
     }
 

@@ -29,6 +29,8 @@ pub struct TokenBucketSnapshot {
     pub requests_used: u64,
     /// What their window holds, which may be shorter than a minute; 0 without a limit.
     pub requests_limit: u64,
+    /// How much of the tokens' limit is used, in thousandths: 1,000 unless the server refused what was let through.
+    pub share_per_mille: u16,
     /// Until when the server asked not to be asked.
     pub gate: Option<Instant>,
     /// Calls let through, since the layer was made or last reset.
@@ -90,6 +92,7 @@ impl TokenBucketHandle {
                 tokens_limit,
                 requests_used,
                 requests_limit,
+                share_per_mille: (desk.ledger.share() * 1_000.0).round() as u16,
                 gate: desk.ledger.gate(now),
                 granted,
                 denied,

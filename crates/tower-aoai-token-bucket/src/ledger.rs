@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     Accounting, Charge, Limits, WindowModel,
+    share::Share,
     window::{Bucket, MINUTE, Mark, Sliding, Tokens, Utilisation, Window, later},
 };
 
@@ -57,6 +58,7 @@ pub(crate) struct Ledger {
     /// Until when grants keep the pace of the quota, after a 429.
     paced_until: Option<Instant>,
     in_flight: usize,
+    share: Share,
     tally: Tally,
 }
 
@@ -77,6 +79,7 @@ impl Ledger {
             gate: None,
             paced_until: None,
             in_flight: 0,
+            share: Share::default(),
             tally: Tally::default(),
         };
         ledger.set_limits(limits, now);
@@ -116,6 +119,9 @@ impl Ledger {
             }
             None => Sliding::of_requests(limit, limits.request_window, guard, now),
         });
+        if let Some(window) = &mut self.tokens {
+            window.hold(now, self.share.now());
+        }
         self.limits = limits;
     }
 
@@ -250,6 +256,28 @@ impl Ledger {
         self.gate = Some(self.gate.map_or(until, |gate| gate.max(until)));
         let paced = later(until, MINUTE);
         self.paced_until = Some(self.paced_until.map_or(paced, |at| at.max(paced)));
+    }
+
+    /// The server refused for its tokens what the mirror let through; refusals behind a shut gate are of the same news.
+    pub(crate) fn lower_share(&mut self, now: Instant) {
+        if self.gate(now).is_some() {
+            return;
+        }
+        let share = self.share.lower();
+        if let Some(window) = &mut self.tokens {
+            window.hold(now, share);
+        }
+    }
+
+    /// The server answered.
+    pub(crate) fn raise_share(&mut self, now: Instant) {
+        if let (Some(share), Some(window)) = (self.share.raise(), &mut self.tokens) {
+            window.hold(now, share);
+        }
+    }
+
+    pub(crate) fn share(&self) -> f64 {
+        self.share.now()
     }
 
     pub(crate) fn gate(&self, now: Instant) -> Option<Instant> {

@@ -60,7 +60,8 @@
 //!
 //! A 429's hint shuts the gate for every call of the quota, so that one 429 stops the herd; when it is over, calls go at
 //! the quota's pace for a minute, not all at once. So does a 503 that says how long. A 429 without a hint shuts it for a
-//! second.
+//! second. A 429 for tokens says, too, that the server counts more than we do: from then on 3 % less of the limit is used,
+//! and a little more with every answer, 0.002 %, until it is the whole again.
 //!
 //! # Without the layers around it
 //!
@@ -78,7 +79,7 @@
 //! # Not there yet
 //!
 //! - Nothing is learned from the quota headers: a limit that the server has lowered, other users of the deployment and a
-//!   biased estimate are noticed by a 429 alone, each time anew.
+//!   biased estimate are noticed by a 429 alone.
 //! - The limit of calls in flight is fixed.
 //! - The lengths of answers are not learned, and there is no forecast of use.
 //! - The state is this process's own; several replicas must share the limits out among them.
@@ -96,6 +97,7 @@ mod queue;
 mod quota;
 mod reservation;
 mod service;
+mod share;
 mod shared;
 mod window;
 

@@ -15,6 +15,7 @@ pub struct Permit {
     grant: Grant,
     stage: Stage,
     actual: Option<u64>,
+    is_answered: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -25,7 +26,7 @@ enum Stage {
 
 impl Permit {
     pub(crate) const fn new(shared: Arc<Shared>, grant: Grant) -> Self {
-        Self { shared, grant, stage: Stage::Reserved, actual: None }
+        Self { shared, grant, stage: Stage::Reserved, actual: None, is_answered: false }
     }
 
     /// What was granted.
@@ -53,6 +54,11 @@ impl Permit {
         self.actual = Some(tokens);
     }
 
+    /// The server took it, and answered.
+    pub(crate) const fn answered(&mut self) {
+        self.is_answered = true;
+    }
+
     pub(crate) const fn is_reserved(&self) -> bool {
         matches!(self.stage, Stage::Reserved)
     }
@@ -77,8 +83,13 @@ impl Drop for Permit {
         match mem::replace(&mut self.stage, Stage::Reserved) {
             Stage::Reserved => self.shared.change(|desk, wakes| desk.cancel(now, charge, wakes)),
             Stage::Sent(booking) => {
-                let actual = self.actual;
-                self.shared.change(|desk, wakes| desk.settle(now, booking, charge, actual, wakes));
+                let (actual, is_answered) = (self.actual, self.is_answered);
+                self.shared.change(|desk, wakes| {
+                    if is_answered {
+                        desk.ledger.raise_share(now);
+                    }
+                    desk.settle(now, booking, charge, actual, wakes);
+                });
             }
         }
     }

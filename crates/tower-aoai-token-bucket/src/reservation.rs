@@ -6,9 +6,9 @@ use std::{
 
 use http::StatusCode;
 use tokio::time::Instant;
-use tower_aoai_core::{Attempt, Error, Guard, Hint, Outcome, classify::ResponseHead};
+use tower_aoai_core::{Attempt, Error, Guard, Hint, Outcome, Scope, classify::ResponseHead};
 
-use crate::{Permit, window::later};
+use crate::{Permit, desk::News, window::later};
 
 /// How long a throttled answer that does not say how long shuts the gate.
 const WITHOUT_A_HINT: Duration = Duration::from_secs(1);
@@ -56,13 +56,20 @@ impl Reservation {
     /// What the answer says of the quota, once it is judged.
     fn hear(&mut self, now: Instant) {
         match self.attempt.verdict().map(|verdict| verdict.outcome) {
-            Some(Outcome::Throttled { hint, .. }) => self.shut(now, hint.map(|hint| hint.after), true),
-            Some(Outcome::Transient { hint: Some(hint) }) => self.shut(now, Some(hint.after), false),
+            Some(Outcome::Throttled { hint, scope }) => {
+                let news = match scope {
+                    Scope::Requests | Scope::Capacity => News::Quota,
+                    _ => News::Tokens,
+                };
+                self.shut(now, hint.map(|hint| hint.after), news);
+            }
+            Some(Outcome::Transient { hint: Some(hint) }) => self.shut(now, Some(hint.after), News::Health),
+            Some(Outcome::Success) => self.permit.answered(),
             _ => {}
         }
     }
 
-    fn shut(&mut self, now: Instant, hint: Option<Duration>, is_quota: bool) {
+    fn shut(&mut self, now: Instant, hint: Option<Duration>, news: News) {
         if self.is_throttled {
             return;
         }
@@ -70,10 +77,10 @@ impl Reservation {
         let after = hint.filter(|hint| !hint.is_zero()).unwrap_or(WITHOUT_A_HINT);
         tracing::debug!(
             wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
-            is_quota,
+            ?news,
             "the server is not to be asked for a while"
         );
-        self.permit.shared().change(|desk, wakes| desk.shut_until(now, later(now, after), is_quota, wakes));
+        self.permit.shared().change(|desk, wakes| desk.shut_until(now, later(now, after), news, wakes));
     }
 }
 
@@ -90,9 +97,10 @@ impl Guard for Reservation {
         self.hear(now);
         if throttles && self.attempt.verdict().is_none() {
             let hint = Hint::from_headers(head.headers, SystemTime::now()).map(|hint| hint.after);
-            let is_quota = head.status == StatusCode::TOO_MANY_REQUESTS;
-            if is_quota || hint.is_some() {
-                self.shut(now, hint, is_quota);
+            if head.status == StatusCode::TOO_MANY_REQUESTS {
+                self.shut(now, hint, News::Tokens);
+            } else if hint.is_some() {
+                self.shut(now, hint, News::Health);
             }
         }
     }

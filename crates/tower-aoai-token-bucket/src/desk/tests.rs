@@ -112,7 +112,7 @@ fn what_can_no_longer_start_in_time_is_shed_and_those_behind_it_go_on() {
     let mut desk = spent(&Quota::standard(1_000), now);
     let late = wait(&mut desk, now, &Ask { latest: Some(now + seconds(65)), ..ask(1_000) });
     let next = wait(&mut desk, now, &ask(10));
-    desk.shut_until(now, now + seconds(70), true, &mut Vec::new());
+    desk.shut_until(now, now + seconds(70), News::Quota, &mut Vec::new());
     assert!(matches!(told(&mut desk, now, late), Told::Refused(refused) if refused.reason() == Reason::StartBy));
     assert!(!is_granted(&mut desk, now, next));
     assert!(is_granted(&mut desk, now + seconds(70), next));

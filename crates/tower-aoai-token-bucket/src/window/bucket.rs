@@ -69,6 +69,15 @@ impl Bucket {
         self.epoch += 1;
     }
 
+    /// Refills with a share of the rate.
+    pub(crate) fn hold(&mut self, now: Instant, share: f64) {
+        self.advance(now);
+        let rate = (self.per_minute as f64 * share) as i128;
+        // What is to flow in until a charge is gone would be counted too much.
+        self.epoch += u64::from(rate > self.rate);
+        self.rate = rate;
+    }
+
     fn level_at(&self, now: Instant) -> i128 {
         let passed = nanos(now.saturating_duration_since(self.seen));
         self.level.saturating_add(passed.saturating_mul(self.rate)).min(self.capacity)

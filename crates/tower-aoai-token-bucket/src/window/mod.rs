@@ -83,6 +83,17 @@ macro_rules! each {
     };
 }
 
+impl Tokens {
+    /// Holds the use to a share of what is allowed.
+    pub(crate) fn hold(&mut self, now: Instant, share: f64) {
+        match self {
+            Self::Sliding(window) => window.hold(share),
+            Self::Bucket(window) => window.hold(now, share),
+            Self::Utilisation(window) => window.hold(now, share),
+        }
+    }
+}
+
 impl Window for Tokens {
     fn largest(&self) -> u64 {
         each!(self, window => window.largest())

@@ -16,7 +16,9 @@ const MOST_ENTRIES: usize = 65_536;
 /// longer than the ones before them.
 #[derive(Debug, Clone)]
 pub(crate) struct Sliding {
-    limit: u64,
+    /// Never above `largest`: what is left of it while the server charges more than we do.
+    held_to: u64,
+    largest: u64,
     /// With the guard.
     span: Duration,
     entries: VecDeque<Entry>,
@@ -37,7 +39,8 @@ struct Entry {
 impl Sliding {
     pub(crate) fn new(limit: u64, window: Duration, guard: Duration, now: Instant) -> Self {
         Self {
-            limit,
+            held_to: limit,
+            largest: limit,
             span: window.saturating_add(guard),
             entries: VecDeque::new(),
             first: 0,
@@ -69,8 +72,14 @@ impl Sliding {
 
     /// Other limits from now on; what is counted stays counted.
     pub(crate) fn set(&mut self, limit: u64, window: Duration, guard: Duration) {
-        self.limit = limit;
+        self.held_to = limit;
+        self.largest = limit;
         self.span = window.saturating_add(guard);
+    }
+
+    /// Holds the sum to a share of the limit. A charge above that still fits an empty window.
+    pub(crate) fn hold(&mut self, share: f64) {
+        self.held_to = (self.largest as f64 * share) as u64;
     }
 
     pub(crate) fn set_requests(&mut self, per_minute: u64, window: Duration, guard: Duration) {
@@ -115,17 +124,18 @@ impl Sliding {
 
 impl Window for Sliding {
     fn largest(&self) -> u64 {
-        self.limit
+        self.largest
     }
 
     fn earliest_behind(&self, now: Instant, ahead: u64, charge: u64) -> Option<Instant> {
-        if charge > self.limit {
+        if charge > self.largest {
             return None;
         }
+        let charge = charge.min(self.held_to);
         let now = now.max(self.seen);
         let fits = |sum: u64| {
             let with = sum.saturating_add(self.unsent).saturating_add(ahead).saturating_add(charge);
-            with <= self.limit
+            with <= self.held_to
         };
         let mut sum = self.sum;
         let mut at = now;
@@ -176,6 +186,6 @@ impl Window for Sliding {
     }
 
     fn limit(&self) -> u64 {
-        self.limit
+        self.largest
     }
 }

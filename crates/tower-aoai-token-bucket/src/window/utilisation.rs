@@ -15,6 +15,9 @@ pub(crate) struct Utilisation {
     rate: i128,
     full: i128,
     limit: u64,
+    per_minute: u64,
+    /// 100 %, less the guard.
+    most: i128,
     level: i128,
     unsent: i128,
     seen: Instant,
@@ -29,7 +32,7 @@ fn parts(tokens: u64) -> i128 {
 impl Utilisation {
     /// An idle deployment that works off `per_minute` weighted tokens and is at 100 % with the work of `window`.
     pub(crate) fn new(per_minute: u64, window: Duration, guard: Duration, now: Instant) -> Self {
-        let mut idle = Self { rate: 0, full: 0, limit: 0, level: 0, unsent: 0, seen: now };
+        let mut idle = Self { rate: 0, full: 0, limit: 0, per_minute: 0, most: 0, level: 0, unsent: 0, seen: now };
         idle.set(now, per_minute, window, guard);
         idle
     }
@@ -40,7 +43,16 @@ impl Utilisation {
         self.rate = i128::from(per_minute);
         let full = self.rate.saturating_mul(nanos(window));
         self.limit = u64::try_from(full / UNIT).unwrap_or(u64::MAX);
-        self.full = full.saturating_sub(self.rate.saturating_mul(nanos(guard))).max(full / 2);
+        self.per_minute = per_minute;
+        self.most = full.saturating_sub(self.rate.saturating_mul(nanos(guard))).max(full / 2);
+        self.full = self.most;
+    }
+
+    /// Reckons with a share of what drains, and fills to a share.
+    pub(crate) fn hold(&mut self, now: Instant, share: f64) {
+        self.advance(now);
+        self.rate = (self.per_minute as f64 * share) as i128;
+        self.full = (self.most as f64 * share) as i128;
     }
 
     fn level_at(&self, now: Instant) -> i128 {

@@ -1,0 +1,41 @@
+//! What becomes of a quota that is asked for half as much again as it has, by the way in which the server counts.
+//!
+//! `cargo run --release -p tower-aoai-token-bucket --example overload [minutes]`; 20 simulated minutes by default.
+
+use std::time::Duration;
+
+use tower_aoai_simulator::quota::TokenLimit;
+use tower_aoai_token_bucket::{Quota, WindowModel};
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use support::{Exact, TOKENS_PER_MINUTE, biased, overload, quota, standard};
+
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn main() {
+    let minutes = std::env::args().nth(1).and_then(|minutes| minutes.parse().ok()).unwrap_or(20);
+    for phase in [0, 17, 41, 59] {
+        let limit = TokenLimit::FixedMinute { phase: Duration::from_secs(phase) };
+        let report = overload(standard().token_limit(limit), quota(), 0, minutes, phase).await;
+        print(&format!("fixed minute, phase {phase} s"), &report);
+    }
+    let sliding = TokenLimit::SlidingMinute;
+    print("sliding minute", &overload(standard().token_limit(sliding), quota(), 0, minutes, 1).await);
+    for capacity in [TOKENS_PER_MINUTE, TOKENS_PER_MINUTE / 6] {
+        let limit = TokenLimit::BucketOf(capacity);
+        let quota = quota().model(WindowModel::Bucket { capacity });
+        let report = overload(standard().token_limit(limit), quota, capacity, minutes, 2).await;
+        print(&format!("bucket of {capacity}"), &report);
+    }
+    print("sliding, biased by 8 %", &overload(biased().token_limit(sliding), quota(), 0, minutes, 3).await);
+    let provisioned = support::provisioned();
+    let quota = Quota::provisioned(TOKENS_PER_MINUTE, 4).estimate(Exact { output_ratio: 4 });
+    let report = overload(provisioned, quota, TOKENS_PER_MINUTE, minutes, 4).await;
+    print("provisioned", &report);
+}
+
+#[expect(clippy::print_stdout, reason = "it is what the example is for")]
+fn print(what: &str, report: &support::Report) {
+    println!("{what:<42} {report}");
+}

@@ -1,0 +1,71 @@
+//! How much of a limit is used while the server counts more than we do.
+
+/// A refusal that the mirror did not foresee takes this much of the share…
+const LOST: f64 = 0.97;
+
+/// …and an answer gives this much back.
+const REGAINED: f64 = 2e-5;
+
+/// Below this it is not the estimate that is wrong.
+const LEAST: f64 = 0.5;
+
+/// Windows are told of a change no smaller than this.
+const STEP: f64 = 0.0025;
+
+/// Lowered at once, raised slowly.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    share: f64,
+    told: f64,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { share: 1.0, told: 1.0 }
+    }
+}
+
+impl Share {
+    /// The server refused what we thought would fit: the share from now on.
+    pub(crate) const fn lower(&mut self) -> f64 {
+        self.share = (self.share * LOST).max(LEAST);
+        self.told = self.share;
+        self.told
+    }
+
+    /// The server answered: the share from now on, where it has changed.
+    pub(crate) fn raise(&mut self) -> Option<f64> {
+        self.share = (self.share + REGAINED).min(1.0);
+        let is_due = self.share - self.told >= STEP || (self.share >= 1.0 && self.told < 1.0);
+        is_due.then(|| {
+            self.told = self.share;
+            self.told
+        })
+    }
+
+    pub(crate) const fn now(self) -> f64 {
+        self.told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_falls_at_once_and_rises_slowly() {
+        let mut share = Share::default();
+        assert!(share.raise().is_none(), "nothing is above the whole");
+        assert!((share.lower() - 0.97).abs() < 1e-9);
+        let mut answers = 0;
+        while share.now() < 1.0 {
+            share.raise();
+            answers += 1;
+        }
+        assert!((1_499..=1_502).contains(&answers), "{answers}");
+        for _ in 0..1_000 {
+            share.lower();
+        }
+        assert!(share.now() >= LEAST);
+    }
+}

@@ -1,0 +1,152 @@
+//! What the layer makes of a quota: when calls go, what they are told, what is settled.
+
+use std::{task::Poll, time::Duration};
+
+use http::Request;
+use http_body_util::BodyExt;
+use tokio::time::Instant;
+use tokio_test::task;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower_aoai_core::{Admission, Asked, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, Usage};
+use tower_aoai_simulator::Scripted;
+use tower_aoai_token_bucket::{Accounting, Charge, Quota, Risk, TokenBucketLayer, WindowModel};
+
+#[macro_use]
+mod common;
+
+use common::{assert_nothing_is_held, chat, simulator};
+
+#[tokio::test(start_paused = true)]
+async fn a_charge_ages_from_its_send() {
+    let bucket = TokenBucketLayer::of(Quota::standard(1_000).guard(Duration::ZERO));
+    let handle = bucket.handle();
+    let start = Instant::now();
+    let delayed = service_fn(move |request: Request<_>| async move {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        ServiceBuilder::new().layer(ObserveLayer::new()).service(simulator()).oneshot(request).await
+    });
+    let service = ServiceBuilder::new().layer(PrepareLayer::new()).layer(bucket).service(delayed);
+    let response = service.oneshot(chat(950, false)).await.expect("an answer");
+    drop(response);
+    let permit = handle.acquire(Charge::tokens(500)).await.expect("a permit");
+    assert_eq!(Instant::now() - start, Duration::from_secs(80), "20 s late, a minute after that");
+    drop(permit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_shuts_the_gate_for_everyone_and_the_pace_is_kept_after_it() {
+    for observed in [true, false] {
+        let simulator = simulator();
+        simulator.script("gpt-4o").then(Scripted::rate_limited(Duration::from_secs(7)));
+        let bucket = TokenBucketLayer::of(Quota::standard(60_000));
+        let handle = bucket.handle();
+        let start = Instant::now();
+        let status = if observed {
+            stack!(bucket.clone(), simulator.clone()).oneshot(chat(980, false)).await.expect("an answer").status()
+        } else {
+            let service = ServiceBuilder::new().layer(PrepareLayer::new()).layer(bucket.clone());
+            service.service(simulator.clone()).oneshot(chat(980, false)).await.expect("an answer").status()
+        };
+        assert_eq!(status, 429);
+        assert_eq!(handle.snapshot().throttled, 1);
+        let passed = Instant::now() - start;
+        let mut granted = Vec::new();
+        let waiters = (0..3).map(|_| handle.acquire(Charge::tokens(1_000)));
+        for mut permit in futures(waiters).await {
+            permit.sent();
+            granted.push(permit.waited() + passed);
+        }
+        assert_eq!(granted, [7, 8, 9].map(Duration::from_secs), "1,000 of 60,000 a minute each");
+    }
+}
+
+/// Waits for all of them at once.
+async fn futures(all: impl Iterator<Item = tower_aoai_token_bucket::Acquire>) -> Vec<tower_aoai_token_bucket::Permit> {
+    let tasks: Vec<_> = all.map(tokio::spawn).collect();
+    let mut permits = Vec::new();
+    for task in tasks {
+        permits.push(task.await.expect("no panic").expect("a permit"));
+    }
+    permits
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadlines_and_try_mode_refuse_with_nothing_sent() {
+    let bucket = TokenBucketLayer::of(Quota::standard(1_000));
+    let handle = bucket.handle();
+    let mut permit = handle.acquire(Charge::tokens(1_000)).await.expect("a permit");
+    permit.sent();
+    drop(permit);
+    let full_again = Instant::now() + Duration::from_millis(60_100);
+
+    let simulator = simulator();
+    let mut request = chat(100, false);
+    let mut context = CallContext::new(Call::default(), Instant::now());
+    context.tighten_deadline(Instant::now() + Duration::from_secs(60));
+    request.extensions_mut().insert(context);
+    let error = stack!(bucket.clone(), simulator.clone()).oneshot(request).await.expect_err("too late");
+    let rejected = error.rejected().expect("refused here");
+    assert_eq!((rejected.reason(), rejected.opens_at()), (Reason::Deadline, Some(full_again)));
+
+    let error = stack!(bucket, simulator.clone()).oneshot(chat(1_000, false)).await.expect_err("larger than all");
+    assert_eq!(error.rejected().map(Rejected::reason), Some(Reason::TooLarge));
+
+    let tries = TokenBucketLayer::of(Quota::standard(1_000).never_wait());
+    tries.handle().acquire(Charge::tokens(990)).await.expect("a permit").sent();
+    let error = stack!(tries.clone(), simulator.clone()).oneshot(chat(100, false)).await.expect_err("not now");
+    let rejected = error.rejected().expect("refused here");
+    assert_eq!((rejected.reason(), rejected.opens_at()), (Reason::QuotaSpent, Some(full_again)));
+    let mut call = Call::default();
+    call.max_output_tokens = Some(100);
+    let call = CallContext::new(call, Instant::now());
+    assert_eq!(tries.availability().admission(&call, Instant::now()), Admission::Shut(Some(full_again)));
+    assert!(simulator.journal().is_empty(), "nothing was sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn availability_and_risk_say_what_then_happens() {
+    let bucket = TokenBucketLayer::of(Quota::standard(1_000));
+    let handle = bucket.handle();
+    let now = Instant::now();
+    assert_eq!(handle.risk(Charge::tokens(1_000)), Risk::Now);
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut acquire = task::spawn(handle.acquire(Charge::tokens(600)));
+        if let Poll::Ready(permit) = acquire.poll() {
+            permit.expect("a permit").sent();
+        } else {
+            waiting.push(acquire);
+        }
+    }
+    let third_minute = now + 3 * Duration::from_millis(60_100);
+    let mut call = Call::default();
+    call.max_output_tokens = Some(600);
+    let context = CallContext::new(call, now);
+    assert_eq!(bucket.availability().admission(&context, now), Admission::At(third_minute));
+    assert_eq!((bucket.availability().load().in_flight, bucket.availability().load().queued), (0, 2));
+    assert!(matches!(handle.risk(Charge::tokens(600)), Risk::Waits { until, .. } if until == third_minute));
+    assert!(matches!(handle.risk(Charge::tokens(1_001)), Risk::Refused { reason: Reason::TooLarge, until: None }));
+    drop(waiting);
+    assert_nothing_is_held(&handle, "all have gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_is_settled_where_the_accounting_corrects() {
+    let quota = Quota::standard(10_000).accounting(Accounting::CorrectOnCompletion);
+    for stream in [false, true] {
+        let bucket = TokenBucketLayer::of(quota.clone());
+        let handle = bucket.handle();
+        let answer = stack!(bucket, simulator()).oneshot(chat(5_000, stream)).await.expect("an answer");
+        assert!(handle.snapshot().tokens_used >= 5_000);
+        let context = answer.into_body().collect().await.expect("a whole body");
+        drop(context);
+        let used = handle.snapshot().tokens_used;
+        assert!(used < 1_000, "{used} is what it really used, streamed: {stream}");
+    }
+    let handle = TokenBucketLayer::of(quota.model(WindowModel::Bucket { capacity: 10_000 })).handle();
+    let mut permit = handle.acquire(Charge::tokens(5_000)).await.expect("a permit");
+    permit.sent();
+    permit.used(Usage::new(100, 20).total());
+    drop(permit);
+    assert_eq!(handle.snapshot().tokens_used, 120);
+}
