@@ -22,6 +22,7 @@ pub struct Permit {
 enum Stage {
     Reserved,
     Sent(Booking),
+    Over,
 }
 
 impl Permit {
@@ -76,11 +77,12 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let now = Instant::now();
+impl Permit {
+    /// What drop does, at an instant that is known already.
+    pub(crate) fn end(&mut self, now: Instant) {
         let charge = self.charge();
-        match mem::replace(&mut self.stage, Stage::Reserved) {
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Over => {}
             Stage::Reserved => self.shared.change(|desk, wakes| desk.cancel(now, charge, wakes)),
             Stage::Sent(booking) => {
                 let (actual, is_answered) = (self.actual, self.is_answered);
@@ -91,6 +93,14 @@ impl Drop for Permit {
                     desk.settle(now, booking, charge, actual, wakes);
                 });
             }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !matches!(self.stage, Stage::Over) {
+            self.end(Instant::now());
         }
     }
 }

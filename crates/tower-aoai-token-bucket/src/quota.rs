@@ -132,6 +132,6 @@ impl Quota {
     pub(crate) fn desk(&self, now: Instant) -> Desk {
         let rules = Rules { model: self.model, accounting: self.accounting, guard: self.guard };
         let ledger = Ledger::new(rules, self.limits, now);
-        Desk::new(ledger, Queue::new(self.order, now), self.queue_limit, self.never_waits, self.near_limit)
+        Desk::new(ledger, Queue::new(self.order, now), self.queue_limit, self.never_waits, self.near_limit, now)
     }
 }

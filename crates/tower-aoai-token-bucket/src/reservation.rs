@@ -114,18 +114,21 @@ impl Guard for Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.stamp();
+        let now = Instant::now();
         if self.permit.is_reserved() {
-            if !self.is_handed_down || self.permit.shared().is_observed() {
+            if self.is_handed_down && !self.permit.shared().is_observed() {
+                self.permit.sent_at(now, now);
+            } else {
+                self.permit.end(now);
                 return;
             }
-            let now = Instant::now();
-            self.permit.sent_at(now, now);
         }
-        self.hear(Instant::now());
+        self.hear(now);
         if let Some(usage) = self.attempt.usage() {
             let actual = self.permit.shared().estimate.actual(&usage);
             self.permit.used(actual);
         }
+        self.permit.end(now);
     }
 }
 

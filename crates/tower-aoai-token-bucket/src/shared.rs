@@ -80,7 +80,7 @@ impl Availability for Shared {
         }
         let start = desk.start(from, &ask, None);
         let can_enter = if self.never_waits {
-            start == Some(from) && desk.ledger.has_place() && desk.queued() == 0
+            start.is_some_and(|start| start <= from.max(desk.clock())) && desk.ledger.has_place() && desk.queued() == 0
         } else {
             desk.has_room()
         };

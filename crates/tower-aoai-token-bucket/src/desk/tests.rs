@@ -3,7 +3,7 @@ use std::mem::size_of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Order, Priority, Quota, queue::Waiter};
+use crate::{Order, Priority, Quota, Risk, queue::Waiter};
 
 fn ask(tokens: u64) -> Ask {
     Ask {
@@ -182,6 +182,17 @@ fn l5_the_timer_is_handed_over_when_the_head_goes() {
     desk.leave(now, head, &mut wakes);
     assert_eq!(wakes.len(), 1);
     assert!(matches!(told(&mut desk, now, next), Told::Wait(Some(at)) if at == now + seconds(60)));
+}
+
+#[test]
+fn l9_who_read_the_clock_earlier_and_came_later_does_not_wait() {
+    let now = Instant::now();
+    let mut desk = Quota::standard(1_000).requests_per_minute(600).desk(now);
+    for at in [now + seconds(5), now, now + seconds(1)] {
+        assert!(matches!(desk.arrive(at, &ask(10), &mut Vec::new()), Arrival::Granted(_)));
+        desk.send(at, at, Charge::tokens(10), &mut Vec::new());
+        assert_eq!(desk.risk(now, &ask(10)), Risk::Now);
+    }
 }
 
 #[test]

@@ -1,0 +1,129 @@
+//! Looking ahead: when somebody would start, and who has to make room for that.
+
+use tokio::time::Instant;
+use tower_aoai_core::{Reason, Rejected};
+
+use super::{Desk, LOOK_BEHIND, NAME, Wakes};
+use crate::{
+    Risk,
+    queue::{Ask, Place},
+};
+
+impl Desk {
+    /// When a call that comes now would be let through, if nothing else happens; `None` if never, or if that is not
+    /// before `cutoff`. Of calls in flight nobody knows when they end: their places count as free.
+    pub(crate) fn start(&self, now: Instant, ask: &Ask, cutoff: Option<Instant>) -> Option<Instant> {
+        let now = now.max(self.clock);
+        self.start_without(now, ask, cutoff, &[])
+    }
+
+    fn start_without(&self, now: Instant, ask: &Ask, cutoff: Option<Instant>, out: &[Place]) -> Option<Instant> {
+        let place = self.queue.place(now, ask);
+        let mut ahead = self.queue.before(place).filter(|(place, _)| !out.contains(place)).peekable();
+        if ahead.peek().is_none() {
+            return self.ledger.earliest(now, ask.charge);
+        }
+        let mut ledger = self.ledger.clone();
+        let mut at = now;
+        for (_, waiter) in ahead {
+            let Some(next) = ledger.earliest(at, waiter.charge) else {
+                continue;
+            };
+            at = at.max(next);
+            if cutoff.is_some_and(|cutoff| at >= cutoff) {
+                return Some(at);
+            }
+            ledger.reserve(at, waiter.charge);
+            ledger.send(at, at, waiter.charge);
+        }
+        ledger.earliest(at, ask.charge)
+    }
+
+    /// What would become of a call that comes now.
+    pub(crate) fn risk(&self, now: Instant, ask: &Ask) -> Risk {
+        let now = now.max(self.clock);
+        if !self.ledger.can_ever(ask.charge) {
+            return Risk::Refused { reason: Reason::TooLarge, until: None };
+        }
+        let start = self.start(now, ask, None);
+        if self.queue.len() == 0 && self.ledger.fits(now, ask.charge) {
+            return Risk::Now;
+        }
+        if self.never_waits {
+            return Risk::Refused { reason: Reason::QuotaSpent, until: start };
+        }
+        match start {
+            Some(until) if self.has_room() => Risk::Waits { until, on: self.ledger.obstacle(now, ask.charge) },
+            until => Risk::Refused { reason: Reason::QueueFull, until },
+        }
+    }
+
+    /// Sees to it that the call can start before its latest start: sheds who is cheaper to serve elsewhere, or refuses.
+    pub(super) fn make_room(
+        &mut self,
+        now: Instant,
+        ask: &Ask,
+        latest: Instant,
+        wakes: &mut Wakes,
+    ) -> Result<(), Rejected> {
+        let Some(start) = self.start(now, ask, Some(latest)).filter(|start| *start >= latest) else {
+            return Ok(());
+        };
+        let own = ask.spill_cost.unwrap_or(u64::MAX);
+        let place = self.queue.place(now, ask);
+        let mut cheaper: Vec<_> = self
+            .queue
+            .before(place)
+            .filter_map(|(place, waiter)| Some((waiter.spill_cost()?, place)))
+            .filter(|(cost, _)| *cost < own)
+            .collect();
+        cheaper.sort_unstable();
+        let cheaper: Vec<_> = cheaper.into_iter().map(|(_, place)| place).take(LOOK_BEHIND).collect();
+        let fits = |out: &[Place]| self.start_without(now, ask, Some(latest), out).is_some_and(|start| start < latest);
+        // The fewest of the cheapest; that more of them make more room is all that the search needs.
+        if !fits(&cheaper) {
+            return Err(until(late(ask.is_deadline), self.start(now, ask, None).or(Some(start))));
+        }
+        let (mut low, mut high) = (0, cheaper.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if fits(&cheaper[..middle]) { high = middle } else { low = middle + 1 }
+        }
+        for place in &cheaper[..high] {
+            self.shed(now, *place, Reason::StartBy, wakes);
+        }
+        Ok(())
+    }
+
+    /// Makes room in a full queue for one who is dearer to serve elsewhere.
+    pub(super) fn shed_cheapest(&mut self, now: Instant, ask: &Ask, wakes: &mut Wakes) -> bool {
+        let own = ask.spill_cost.unwrap_or(u64::MAX);
+        let costs = self.queue.all().filter_map(|(place, waiter)| Some((waiter.spill_cost()?, place)));
+        let Some((_, place)) = costs.min().filter(|(cost, _)| *cost < own) else {
+            return false;
+        };
+        self.shed(now, place, Reason::QueueFull, wakes);
+        true
+    }
+
+    pub(super) fn shed(&mut self, now: Instant, place: Place, reason: Reason, wakes: &mut Wakes) {
+        if let Some(waiter) = self.queue.remove(place) {
+            let opens_at = self.ledger.earliest(now, waiter.charge);
+            self.decided.insert(place.number(), Err(until(reason, opens_at)));
+            self.counts.shed += 1;
+            wakes.extend(waiter.waker);
+        }
+    }
+}
+
+pub(super) fn late(is_deadline: bool) -> Reason {
+    if is_deadline { Reason::Deadline } else { Reason::StartBy }
+}
+
+pub(super) fn until(reason: Reason, at: Option<Instant>) -> Rejected {
+    let refused = Rejected::new(reason, NAME);
+    match at {
+        Some(at) => refused.until(at),
+        None => refused,
+    }
+}
