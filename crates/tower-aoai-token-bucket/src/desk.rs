@@ -287,7 +287,7 @@ impl Desk {
         self.queue.remove(place);
         if let Some(Ok(grant)) = self.decided.remove(&place.number()) {
             self.ledger.cancel(grant.charge);
-            self.counts.granted -= 1;
+            self.counts.granted = self.counts.granted.saturating_sub(1);
         }
         self.pump(now, wakes);
     }

@@ -63,6 +63,24 @@
 //! second. A 429 for tokens says, too, that the server counts more than we do: from then on 3 % less of the limit is used,
 //! and a little more with every answer, 0.002 %, until it is the whole again.
 //!
+//! # What comes of it
+//!
+//! `cargo run --release -p tower-aoai-token-bucket --example overload` offers half as much again as a deployment of 240,000
+//! tokens per minute allows, for 20 minutes of simulated time, with requests whose way takes 8 ms and an exponential 6 ms
+//! more. Used is what was admitted over the tokens per minute times the time, plus what a bucket held at the start; late
+//! are refusals after the first two minutes.
+//!
+//! | the server counts | sent | refused | late | used |
+//! |---|---|---|---|---|
+//! | fixed minutes, 0, 17, 41 and 59 s into one | 4,768 to 4,840 | 0 | 0 | 99.9 % |
+//! | the last minute | 4,797 | 0 | 0 | 99.9 % |
+//! | a bucket of 240,000, declared | 5,085 | 0 | 0 | 100.0 % |
+//! | a bucket of 40,000, declared | 4,882 | 0 | 0 | 100.0 % |
+//! | the last minute, and 8 % more of prompts than we do, with 10 % noise | 4,453 | 5 | 3 | 98.6 % |
+//! | provisioned throughput | 5,960 | 1 | 1 | 99.5 % |
+//!
+//! `cargo bench -p tower-aoai-token-bucket` measures what it costs a call that goes at once, beside its neighbours.
+//!
 //! # Without the layers around it
 //!
 //! Without [`PrepareLayer`](tower_aoai_core::PrepareLayer) above, nothing is known of the request but its address: the

@@ -185,6 +185,19 @@ fn l5_the_timer_is_handed_over_when_the_head_goes() {
 }
 
 #[test]
+fn l4_a_grant_that_nobody_came_to_hear_of_goes_back() {
+    let now = Instant::now();
+    let mut desk = spent(&Quota::standard(1_000), now);
+    let place = wait(&mut desk, now, &ask(900));
+    desk.pump(now + seconds(60), &mut Vec::new());
+    assert_eq!(desk.ledger.outstanding(), 1_900);
+    desk.counts = Counts::default();
+    desk.leave(now + seconds(60), place, &mut Vec::new());
+    assert_eq!(desk.ledger.outstanding(), 1_000);
+    assert!(matches!(desk.arrive(now + seconds(60), &ask(1_000), &mut Vec::new()), Arrival::Granted(_)));
+}
+
+#[test]
 fn l9_who_read_the_clock_earlier_and_came_later_does_not_wait() {
     let now = Instant::now();
     let mut desk = Quota::standard(1_000).requests_per_minute(600).desk(now);

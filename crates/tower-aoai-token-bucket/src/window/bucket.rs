@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{MINUTE, Mark, Window, later, nanos, time_for};
+use super::{MINUTE, Mark, Window, later, nanos, part_of, time_for};
 
 /// Never more than the capacity at once, and the rate after that.
 ///
@@ -72,7 +72,7 @@ impl Bucket {
     /// Refills with a share of the rate.
     pub(crate) fn hold(&mut self, now: Instant, share: f64) {
         self.advance(now);
-        let rate = (self.per_minute as f64 * share) as i128;
+        let rate = part_of(i128::from(self.per_minute), share);
         // What is to flow in until a charge is gone would be counted too much.
         self.epoch += u64::from(rate > self.rate);
         self.rate = rate;

@@ -138,6 +138,11 @@ fn nanos(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }
 
+/// A share of a whole: the whole itself, to the last part, where the share is 1.
+fn part_of(whole: i128, share: f64) -> i128 {
+    if share >= 1.0 { whole } else { ((whole as f64 * share) as i128).clamp(0, whole.max(0)) }
+}
+
 fn duration(nanos: i128) -> Duration {
     u64::try_from(nanos.max(0)).map_or(Duration::MAX, Duration::from_nanos)
 }

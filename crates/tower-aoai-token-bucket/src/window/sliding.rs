@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Mark, Window, later};
+use super::{Mark, Window, later, part_of};
 
 /// Above this many entries a charge joins the youngest one: a little stricter, and bounded.
 const MOST_ENTRIES: usize = 65_536;
@@ -79,7 +79,7 @@ impl Sliding {
 
     /// Holds the sum to a share of the limit. A charge above that still fits an empty window.
     pub(crate) fn hold(&mut self, share: f64) {
-        self.held_to = (self.largest as f64 * share) as u64;
+        self.held_to = u64::try_from(part_of(i128::from(self.largest), share)).unwrap_or(self.largest);
     }
 
     pub(crate) fn set_requests(&mut self, per_minute: u64, window: Duration, guard: Duration) {

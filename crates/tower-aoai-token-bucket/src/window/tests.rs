@@ -255,3 +255,24 @@ fn utilisation_is_corrected_on_completion_and_drains() {
     assert_eq!(level.earliest(now, 1), Some(now + Duration::from_secs(5)));
     assert_eq!(level.used(now + Duration::from_secs(600)), 0);
 }
+
+#[test]
+fn a_share_leaves_what_fits_an_empty_window() {
+    let now = Instant::now();
+    let windows = [
+        Tokens::Sliding(Sliding::new(1_000, MINUTE, Duration::ZERO, now)),
+        Tokens::Bucket(Bucket::new(1_000, 1_000, Duration::ZERO, now)),
+    ];
+    for mut window in windows {
+        window.hold(now, 0.97);
+        assert_eq!((window.largest(), window.limit()), (1_000, 1_000));
+        assert_eq!(window.earliest(now, 1_000), Some(now), "not more than there is, if more than is used");
+        window.reserve(500);
+        window.send(now, now, 500);
+        let at = window.earliest(now, 600).expect("it fits in time");
+        window.hold(now, 1.0);
+        assert!(window.earliest(now, 600) <= Some(at));
+    }
+    assert_eq!(part_of(i128::from(u64::MAX), 1.0), i128::from(u64::MAX));
+    assert_eq!(part_of(1_000, 0.5), 500);
+}

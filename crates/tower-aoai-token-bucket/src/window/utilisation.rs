@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{MINUTE, Mark, Window, later, nanos, time_for};
+use super::{MINUTE, Mark, Window, later, nanos, part_of, time_for};
 
 /// The leaky bucket of Azure's documentation: admitted while utilisation is not above 100 %, whatever the size;
 /// corrected on completion; drained continuously.
@@ -51,8 +51,8 @@ impl Utilisation {
     /// Reckons with a share of what drains, and fills to a share.
     pub(crate) fn hold(&mut self, now: Instant, share: f64) {
         self.advance(now);
-        self.rate = (self.per_minute as f64 * share) as i128;
-        self.full = (self.most as f64 * share) as i128;
+        self.rate = part_of(i128::from(self.per_minute), share);
+        self.full = part_of(self.most, share);
     }
 
     fn level_at(&self, now: Instant) -> i128 {
