@@ -230,7 +230,7 @@ fn a_waiter_costs_at_most_256_bytes() {
 proptest! {
     /// Whatever comes and goes: those who wait are served in order as soon as the head fits, and the alarm is set.
     #[test]
-    fn l5_l6_no_wake_up_is_lost(steps in prop::collection::vec((0u64..8_000, 1u64..700, 0u8..6), 1..200)) {
+    fn l5_l6_l11_no_wake_up_is_lost(steps in prop::collection::vec((0u64..8_000, 1u64..700, 0u8..8), 1..200)) {
         let mut now = Instant::now();
         let quota = Quota::new(Limits::new().tokens_per_minute(1_000).max_in_flight(4)).guard(Duration::ZERO);
         let mut desk = quota.desk(now);
@@ -253,6 +253,14 @@ proptest! {
                 4 if !waiting.is_empty() => {
                     let (place, _) = waiting.remove(tokens as usize % waiting.len());
                     desk.leave(now, place, &mut wakes);
+                }
+                5 => {
+                    let limits = Limits::new().tokens_per_minute(700 + tokens).max_in_flight(1 + tokens as usize % 5);
+                    desk.set_limits(now, limits, &mut wakes);
+                }
+                6 => {
+                    let news = if tokens % 2 == 0 { News::Tokens } else { News::Quota };
+                    desk.shut_until(now, now + Duration::from_millis(tokens * 10), news, &mut wakes);
                 }
                 _ => desk.pump(now, &mut wakes),
             }
