@@ -10,7 +10,7 @@ mod stack;
 #[path = "../quickstart/transport.rs"]
 mod transport;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
@@ -37,8 +37,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let server = Server::local().await?.serve(simulator.clone());
     println!("{CALLS} streamed calls at once to {}, which takes 20 a second\n", server.url());
 
-    let retries = Arc::default();
-    let service = stack::stack(transport::transport(), 7, &retries);
+    let service = stack::stack(transport::transport(), stack::patient());
     let start = Instant::now();
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {

@@ -1,6 +1,11 @@
 //! Sending the traffic and noting what became of it.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::{Future, ready},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -18,7 +23,7 @@ use tower_aoai_simulator::{COMPLETION_TOKENS_HEADER, Simulator};
 
 use crate::{
     scenario::{DEPLOYMENT, Scenario},
-    stack::stack,
+    stack::{patient, stack},
     traffic::Ask,
 };
 
@@ -51,8 +56,13 @@ pub(crate) fn bare(scenario: &Scenario) -> Tally {
 pub(crate) fn stacked(scenario: &Scenario) -> Tally {
     simulated(|| async {
         let simulator = scenario.simulator();
-        let retries = Arc::default();
-        let service = stack(simulator.clone(), 7, &retries);
+        let retries = Arc::new(Mutex::new(Vec::new()));
+        let events = Arc::clone(&retries);
+        let retry = patient().on_retry(move |event| {
+            events.lock().push(event);
+            ready(())
+        });
+        let service = stack(simulator.clone(), retry);
         let mut tally = with_attempts(drive("stacked", scenario, service).await, &simulator);
         for event in &*retries.lock() {
             *tally.retries.entry(label(event.reason)).or_default() += 1;
@@ -125,7 +135,7 @@ where
     // A day is Azure's way of saying: never, for a request of this size. A 400 is the caller's own mistake.
     let is_never = response.headers().get("retry-after").is_some_and(|value| value == "86400");
     let is_unavoidable = is_never || status == StatusCode::BAD_REQUEST;
-    let kind = if is_never { format!("{status}, larger than the quota") } else { status.to_string() };
+    let kind = if is_never { "429, larger than the quota".to_owned() } else { status.to_string() };
     let body = response.into_body().collect().await;
     if !status.is_success() {
         return Err(Failure { kind, is_unavoidable });

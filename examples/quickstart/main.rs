@@ -13,7 +13,10 @@ mod stack;
 mod traffic;
 mod transport;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -44,27 +47,31 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if !(0.05..=1.5).contains(&arguments.load) {
-        eprintln!("--load {}: a share of the quota from 0.05 to 1.5 is wanted", arguments.load);
+        eprintln!("error: --load {}: a share of the quota from 0.05 to 1.5 is wanted", arguments.load);
         return ExitCode::from(2);
     }
     let real = if arguments.simulate { Ok(None) } else { live::Endpoint::from_environment() };
     match real {
         Ok(Some(endpoint)) => live::run(&endpoint),
         Ok(None) => {
-            simulate(&Scenario::new(arguments.minutes, arguments.load, arguments.seed));
-            ExitCode::SUCCESS
+            let scenario = Scenario::new(arguments.minutes, arguments.load, arguments.seed);
+            match simulate(&scenario) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+                _ => ExitCode::SUCCESS,
+            }
         }
         Err(missing) => {
-            eprintln!("{missing}");
+            eprintln!("error: {missing}");
             ExitCode::from(2)
         }
     }
 }
 
-fn simulate(scenario: &Scenario) {
-    println!("{scenario}\n");
+/// Whoever reads this may go away at any time, as `head` does: that is no error.
+fn simulate(scenario: &Scenario) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{scenario}\n")?;
     let bare = drive::bare(scenario);
     let stacked = drive::stacked(scenario);
-    println!("{}", report::table(&bare, &stacked));
-    println!("{}", report::verdict(&stacked));
+    writeln!(out, "{}\n{}", report::table(&bare, &stacked), report::verdict(&stacked))
 }

@@ -40,7 +40,7 @@ pub(crate) fn verdict(stacked: &Tally) -> String {
     let avoidable = failed - stacked.unavoidable;
     format!(
         "Through the stack {avoidable} calls failed that could have been saved. {} could not have been:\n\
-         they ask for more tokens than the deployment has in a minute.",
+         they ask for more than the deployment can ever give at once.",
         stacked.unavoidable
     )
 }

@@ -1,23 +1,51 @@
 //! Small tower layers that make Azure OpenAI dependable for the people who call it.
 //!
 //! Every layer of the workspace, each behind a feature of its crate's name, all on by default. **The preset stack and
-//! its configuration are not there as yet**; until then a stack is composed by hand.
+//! its configuration are not there as yet**; until then a stack is composed by hand:
 //!
-//! From the door to the transport:
-//!
-//! ```text
-//! PrepareLayer > ContextWindowLayer > CostLayer > DeadlineLayer > FallbackLayer
-//!   each leg:      RetryAfterLayer > BalanceLayer
-//!   each endpoint:   CircuitBreakerLayer > TokenBucketLayer > EndpointLayer > IncludeUsageLayer
-//!                    > ObserveLayer > AttemptTimeoutLayer > transport
 //! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_aoai::core::{DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer, RequestBody};
+//! use tower_aoai::retry_after::RetryAfterLayer;
+//! use tower_aoai::token_bucket::{Quota, TokenBucketLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Error> {
+//! let transport = service_fn(|_: http::Request<RequestBody>| async {
+//!     Ok::<_, Error>(http::Response::new(Full::<Bytes>::from("{}")))
+//! });
+//! let service = ServiceBuilder::new()
+//!     .layer(PrepareLayer::new())
+//!     .layer(DeadlineLayer::new(Duration::from_secs(120)))
+//!     .layer(RetryAfterLayer::default())
+//!     .layer(TokenBucketLayer::of(Quota::standard(150_000)))
+//!     .layer(IncludeUsageLayer::new())
+//!     .layer(ObserveLayer::new())
+//!     .service(transport);
+//! let response = service.oneshot(http::Request::<Full<Bytes>>::default()).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # From the door to the transport
+//!
+//! | | layer | state |
+//! |---|---|---|
+//! | door | [`RejectedResponseLayer`](core::RejectedResponseLayer), [`PrepareLayer`](core::PrepareLayer) | works |
+//! | | `ContextWindowLayer`, `CostLayer` | their shape |
+//! | | [`DeadlineLayer`](core::DeadlineLayer) | works |
+//! | | `FallbackLayer` | goes on where a leg refused or was throttled |
+//! | each leg | `RetryAfterLayer` | works |
+//! | | `BalanceLayer` | takes the first that is open |
+//! | each endpoint | `CircuitBreakerLayer` | its shape |
+//! | | `TokenBucketLayer` | works; does not learn from quota headers yet |
+//! | | `EndpointLayer` | its shape |
+//! | | [`IncludeUsageLayer`](core::IncludeUsageLayer), [`ObserveLayer`](core::ObserveLayer), [`AttemptTimeoutLayer`](core::AttemptTimeoutLayer) | works |
 
-#[cfg(feature = "balance")]
-pub use tower_aoai_balance as balance;
-#[cfg(feature = "circuit-breaker")]
-pub use tower_aoai_circuit_breaker as circuit_breaker;
-#[cfg(feature = "context-window")]
-pub use tower_aoai_context_window as context_window;
 pub use tower_aoai_core as core;
 #[cfg(feature = "cost")]
 pub use tower_aoai_cost as cost;
