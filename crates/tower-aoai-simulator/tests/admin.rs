@@ -330,3 +330,23 @@ proptest! {
         });
     }
 }
+#[tokio::test(start_paused = true)]
+async fn a_typing_error_is_no_fault_that_never_comes() {
+    let router = router(world());
+    let answers = json!([{"kind": "reset"}]);
+    for (target, says) in [
+        (json!({"deployment": "gpt-40", "answers": answers}), "there are gpt-4o, ptu"),
+        (json!({"region": "Atlantis", "answers": answers}), "East US"),
+    ] {
+        let (code, reply) = json(&router, Method::POST, "/_simulator/script", target).await;
+        assert_eq!(code, 404);
+        assert!(reply["error"]["message"].as_str().unwrap().contains(says), "{reply}");
+    }
+    let (code, _) =
+        json(&router, Method::POST, "/_simulator/script", json!({"deployment": "gpt-4o", "answers": answers})).await;
+    assert_eq!(code, 200);
+    let forget_one = "/_simulator/script?deployment=gpt-4o";
+    assert_eq!(call(&router, Method::DELETE, forget_one, "").await.0, 400, "it would forget all");
+    assert_eq!(call(&router, Method::GET, "/_simulator/journal?limit=5", "").await.0, 400);
+    assert_eq!(call(&router, Method::POST, "/_simulator/reset", "").await.0, 200);
+}

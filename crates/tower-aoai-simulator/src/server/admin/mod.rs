@@ -166,6 +166,7 @@ async fn clock(State(world): State<World>) -> Reply {
 }
 
 async fn journal(State(world): State<World>, uri: Uri) -> Answer {
+    check_parameters(&uri, &["resource", "deployment", "since"])?;
     let named = parameter(&uri, "resource");
     let since = match parameter(&uri, "since") {
         None => 0,
@@ -181,6 +182,7 @@ async fn journal(State(world): State<World>, uri: Uri) -> Answer {
 }
 
 async fn clear_journal(State(world): State<World>, uri: Uri) -> Answer {
+    check_parameters(&uri, &["resource"])?;
     match parameter(&uri, "resource") {
         Some(name) => resource(&world, Some(&name))?.clear_journal(),
         None => world.resources().for_each(|(_, one)| one.clear_journal()),
@@ -198,7 +200,29 @@ async fn post_script(State(world): State<World>, body: Bytes) -> Answer {
     Ok(Reply(json!({"dictated": answers})))
 }
 
-async fn clear_script(State(world): State<World>) -> Answer {
+/// A typing error must not be a fault that never comes.
+fn check_deployment(simulator: &Simulator, name: &str) -> Result<(), Mistake> {
+    if simulator.quota(name).is_some() {
+        return Ok(());
+    }
+    let names: Vec<_> = simulator.deployments().map(Deployment::name).collect();
+    let names = names.join(", ");
+    Err(Mistake::missing(format!("there is no deployment {name:?} in this resource: there are {names}")))
+}
+
+/// What is not understood must not be taken for nothing.
+fn check_parameters(uri: &Uri, known: &[&str]) -> Result<(), Mistake> {
+    let given = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let mut names = given.map(|pair| pair.split('=').next().unwrap_or_default());
+    match names.find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) if known.is_empty() => Err(Mistake::bad(format!("{name}: this route takes no parameters"))),
+        Some(name) => Err(Mistake::bad(format!("{name}: this route takes {}", known.join(", ")))),
+    }
+}
+
+async fn clear_script(State(world): State<World>, uri: Uri) -> Answer {
+    check_parameters(&uri, &[])?;
     world.resources().for_each(|(_, one)| one.clear_scripts());
     done()
 }
@@ -217,11 +241,7 @@ async fn change(State(world): State<World>, Path(name): Path<String>, uri: Uri, 
     let change: Change = read(&body)?;
     let named = parameter(&uri, "resource");
     let simulator = resource(&world, named.as_deref())?;
-    if simulator.quota(&name).is_none() {
-        let names: Vec<_> = simulator.deployments().map(Deployment::name).collect();
-        let names = names.join(", ");
-        return Err(Mistake::missing(format!("there is no deployment {name:?} in this resource: there are {names}")));
-    }
+    check_deployment(simulator, &name)?;
     // All is read before anything is changed.
     let word = |key: &str, error: String| Mistake::bad(format!("{key}: {error}"));
     let style = change.header_style.map(|style| look_up(&HEADER_STYLES, &style));

@@ -3,8 +3,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Mistake, answer::AnswerSpec, resource};
-use crate::{Script, Scripted, Simulator, World, latency::later};
+use super::{Mistake, answer::AnswerSpec, check_deployment, resource};
+use crate::{Deployment, Script, Scripted, Simulator, World, latency::later, state::region_key};
 
 /// The body of `POST /_simulator/script`.
 #[derive(Debug, Deserialize)]
@@ -54,6 +54,12 @@ pub(super) fn dictate(world: &World, spec: ScriptSpec) -> Result<usize, Mistake>
         (None, Some(_)) => world.resources().map(|(_, one)| one).collect(),
         (named, _) => vec![resource(world, named.as_deref())?],
     };
+    if let Some(name) = &spec.deployment {
+        resources.iter().try_for_each(|simulator| check_deployment(simulator, name))?;
+    }
+    if let Some(region) = &spec.region {
+        check_region(&resources, region)?;
+    }
     for simulator in resources {
         let script = match (&spec.deployment, &spec.region) {
             (Some(name), _) => simulator.script(name),
@@ -65,6 +71,17 @@ pub(super) fn dictate(world: &World, spec: ScriptSpec) -> Result<usize, Mistake>
         }
     }
     Ok(answers.iter().map(|(times, _)| times).sum())
+}
+
+fn check_region(resources: &[&Simulator], region: &str) -> Result<(), Mistake> {
+    let regions = || resources.iter().flat_map(|simulator| simulator.deployments().map(Deployment::region_name));
+    if regions().any(|one| region_key(one) == region_key(region)) {
+        return Ok(());
+    }
+    let mut known: Vec<_> = regions().collect();
+    known.sort_unstable();
+    known.dedup();
+    Err(Mistake::missing(format!("no deployment is in the region {region:?}: there are {}", known.join(", "))))
 }
 
 fn when(spec: &ScriptSpec) -> Result<When, Mistake> {
