@@ -47,6 +47,13 @@
 //! | | [`IncludeUsageLayer`](core::IncludeUsageLayer), [`ObserveLayer`](core::ObserveLayer), [`AttemptTimeoutLayer`](core::AttemptTimeoutLayer) | works |
 
 pub use tower_aoai_core as core;
+
+#[cfg(feature = "balance")]
+pub use tower_aoai_balance as balance;
+#[cfg(feature = "circuit-breaker")]
+pub use tower_aoai_circuit_breaker as circuit_breaker;
+#[cfg(feature = "context-window")]
+pub use tower_aoai_context_window as context_window;
 #[cfg(feature = "cost")]
 pub use tower_aoai_cost as cost;
 #[cfg(feature = "endpoint")]
