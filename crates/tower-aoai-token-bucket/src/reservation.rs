@@ -1,12 +1,11 @@
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tokio::time::Instant;
-use tower_aoai_core::{Attempt, Error, Guard, Hint, Outcome, Scope, classify::ResponseHead};
+use tower_aoai_core::{
+    Attempt, AzureClassifier, Call, Error, Guard, Outcome, Scope,
+    classify::{ResponseHead, judge_head},
+};
 
 use crate::{Permit, desk::News, window::later};
 
@@ -55,16 +54,22 @@ impl Reservation {
 
     /// What the answer says of the quota, once it is judged.
     fn hear(&mut self, now: Instant) {
-        match self.attempt.verdict().map(|verdict| verdict.outcome) {
-            Some(Outcome::Throttled { hint, scope }) => {
+        if let Some(verdict) = self.attempt.verdict() {
+            self.heed(verdict.outcome, now);
+        }
+    }
+
+    fn heed(&mut self, outcome: Outcome, now: Instant) {
+        match outcome {
+            Outcome::Throttled { hint, scope } => {
                 let news = match scope {
                     Scope::Requests | Scope::Capacity => News::Quota,
                     _ => News::Tokens,
                 };
                 self.shut(now, hint.map(|hint| hint.after), news);
             }
-            Some(Outcome::Transient { hint: Some(hint) }) => self.shut(now, Some(hint.after), News::Health),
-            Some(Outcome::Success) => self.permit.answered(),
+            Outcome::Transient { hint: Some(hint) } => self.shut(now, Some(hint.after), News::Health),
+            Outcome::Success => self.permit.answered(),
             _ => {}
         }
     }
@@ -96,12 +101,8 @@ impl Guard for Reservation {
         self.permit.sent_at(now, now);
         self.hear(now);
         if throttles && self.attempt.verdict().is_none() {
-            let hint = Hint::from_headers(head.headers, SystemTime::now()).map(|hint| hint.after);
-            if head.status == StatusCode::TOO_MANY_REQUESTS {
-                self.shut(now, hint, News::Tokens);
-            } else if hint.is_some() {
-                self.shut(now, hint, News::Health);
-            }
+            // Nobody below judged it. A wait for one request that is too large for good is no gate for the others.
+            self.heed(judge_head(&AzureClassifier::default(), &Call::default(), head).outcome, now);
         }
     }
 

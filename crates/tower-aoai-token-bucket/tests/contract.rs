@@ -254,3 +254,21 @@ async fn switched_off_it_counts_nothing() {
     stack!(bucket.clone(), simulator()).oneshot(chat(1, false)).await.expect("an answer");
     assert_eq!(bucket.handle().snapshot().granted, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_never_fits_shuts_no_gate_though_nobody_observes() {
+    let bucket = TokenBucketLayer::of(Quota::standard(1_000_000));
+    let server = service_fn(|_: Request<Plain>| async {
+        let mut answer = Response::new(Plain::default());
+        *answer.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
+        answer.headers_mut().insert("retry-after", 86_400.into());
+        Ok::<_, Infallible>(answer)
+    });
+    let service = bucket.layer(server);
+    let start = Instant::now();
+    for _ in 0..2 {
+        let answer = service.clone().oneshot(chat(20, false)).await.expect("the server's own answer");
+        assert_eq!(answer.status(), 429);
+    }
+    assert!(Instant::now() < start + Duration::from_secs(60), "a day's wait is one request's, not the quota's");
+}
