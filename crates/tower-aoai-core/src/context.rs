@@ -104,6 +104,13 @@ impl CallContext {
         &self.call
     }
 
+    /// Says what a rewritten request asks for: how long its prompt is now, which output. For what lies below.
+    ///
+    /// The [spans](Call::spans) stay as they are: they point into the body as it was read.
+    pub fn amend_call(&mut self, change: impl FnOnce(&mut Call)) {
+        change(Arc::make_mut(&mut self.call));
+    }
+
     /// The context of a call that came through the door at `now`: with its caller's settings, if they put some into
     /// the request, and with their record, unless another call went through the door with that already.
     pub(crate) fn enter(theirs: Option<Self>, call: Call, now: Instant) -> Self {

@@ -36,9 +36,13 @@ pub(crate) fn read<'a, const N: usize>(text: &'a [u8], keys: &[&str; N]) -> Opti
 
 /// Where in `text` a value stands that was read from it.
 pub(crate) fn span(text: &[u8], value: &RawValue) -> Option<Range<usize>> {
-    let value = value.get().as_bytes();
-    let start = value.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-    let end = start.checked_add(value.len())?;
+    part(text, value.get().as_bytes())
+}
+
+/// Where in `text` this part of it stands.
+pub(crate) fn part(text: &[u8], part: &[u8]) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let end = start.checked_add(part.len())?;
     (end <= text.len()).then_some(start..end)
 }
 

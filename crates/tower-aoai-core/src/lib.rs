@@ -169,7 +169,7 @@ pub use self::{
     outcome::{Hint, HintSource, Outcome, Scope, Verdict},
     prepare::{Prepare, PrepareLayer},
     quota_headers::{QuotaHeaders, QuotaWindow},
-    rejected::{Reason, Rejected},
+    rejected::{ContextLength, Reason, Rejected},
     rejected_response::{RejectedResponse, RejectedResponseLayer},
     retry_budget::{RetryBudget, RetryGrant},
     served::Served,

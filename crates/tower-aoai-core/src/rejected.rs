@@ -14,6 +14,46 @@ pub struct Rejected {
     reason: Reason,
     by: &'static str,
     until: Option<Instant>,
+    context_length: Option<ContextLength>,
+}
+
+/// By how much a call did not fit its model, in tokens.
+///
+/// Its `Display` is the sentence with which Azure refuses such a call, so that a caller who reads the numbers out of it
+/// finds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ContextLength {
+    /// The most that fits.
+    pub maximum: u64,
+    /// What the prompt has.
+    pub prompt: u64,
+    /// Whether the prompt was counted no further than to see that it does not fit: it has this many or more.
+    pub is_at_least: bool,
+    /// The output asked for, where the prompt alone would fit.
+    pub output: Option<u64>,
+}
+
+impl ContextLength {
+    /// A prompt that alone is longer than what fits.
+    #[must_use]
+    pub const fn prompt(maximum: u64, prompt: u64) -> Self {
+        Self { maximum, prompt, is_at_least: false, output: None }
+    }
+
+    /// Says that the prompt was not counted to its end.
+    #[must_use]
+    pub const fn or_more(mut self) -> Self {
+        self.is_at_least = true;
+        self
+    }
+
+    /// A prompt that fits, with an output for which too little is left.
+    #[must_use]
+    pub const fn with_output(mut self, output: u64) -> Self {
+        self.output = Some(output);
+        self
+    }
 }
 
 /// Why a call was refused; each has one HTTP status ([`Reason::status`]) and one OpenAI error code ([`Reason::code`]).
@@ -51,7 +91,14 @@ impl Rejected {
     /// A refusal by the layer named `by`.
     #[must_use]
     pub const fn new(reason: Reason, by: &'static str) -> Self {
-        Self { reason, by, until: None }
+        Self { reason, by, until: None, context_length: None }
+    }
+
+    /// Says by how much the call did not fit: for [`Reason::ContextLength`].
+    #[must_use]
+    pub const fn lengths(mut self, lengths: ContextLength) -> Self {
+        self.context_length = Some(lengths);
+        self
     }
 
     /// Says from when on the same call would be let through.
@@ -77,6 +124,12 @@ impl Rejected {
     #[must_use]
     pub const fn opens_at(&self) -> Option<Instant> {
         self.until
+    }
+
+    /// By how much the call did not fit, where the layer that refused it has counted.
+    #[must_use]
+    pub const fn context_length(&self) -> Option<ContextLength> {
+        self.context_length
     }
 }
 
@@ -137,7 +190,30 @@ impl fmt::Display for Reason {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused by the {} without asking the server: {}", self.by, self.reason)
+        write!(f, "refused by the {} without asking the server: ", self.by)?;
+        match &self.context_length {
+            Some(lengths) => lengths.fmt(f),
+            None => self.reason.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ContextLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { maximum, prompt, is_at_least, output } = *self;
+        write!(f, "This model's maximum context length is {maximum} tokens. However, ")?;
+        match output {
+            Some(output) => {
+                let all = prompt.saturating_add(output);
+                write!(f, "you requested {all} tokens ({prompt} in the messages, {output} in the completion). ")?;
+                f.write_str("Please reduce the length of the messages or completion.")
+            }
+            None => {
+                let more = if is_at_least { " or more" } else { "" };
+                write!(f, "your messages resulted in {prompt} tokens{more}. ")?;
+                f.write_str("Please reduce the length of the messages.")
+            }
+        }
     }
 }
 

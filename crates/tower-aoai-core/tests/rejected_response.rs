@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_aoai_core::{BoxError, Error, Reason, Rejected, RejectedResponseLayer, Timeout};
+use tower_aoai_core::{BoxError, ContextLength, Error, Reason, Rejected, RejectedResponseLayer, Timeout};
 
 async fn answer(layer: RejectedResponseLayer, error: Error) -> Result<Response<Value>, Error> {
     let mut error = Some(error);
@@ -58,6 +58,39 @@ async fn a_refusal_that_waiting_does_not_help_says_so() {
         assert_eq!(response.headers()["x-should-retry"], "false", "{reason:?}");
         assert!(!response.headers().contains_key("retry-after"));
         assert_eq!(response.body()["error"]["code"], reason.code());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_refused_in_azures_words() {
+    let window = ContextLength::prompt(128_000, 192_041);
+    let output = ContextLength::prompt(4_096, 3_177).with_output(1_024);
+    for (lengths, message) in [
+        (
+            window,
+            "This model's maximum context length is 128000 tokens. However, your messages resulted in 192041 tokens. Please reduce the length of the messages.",
+        ),
+        (
+            window.or_more(),
+            "This model's maximum context length is 128000 tokens. However, your messages resulted in 192041 tokens or more. Please reduce the length of the messages.",
+        ),
+        (
+            output,
+            "This model's maximum context length is 4096 tokens. However, you requested 4201 tokens (3177 in the messages, 1024 in the completion). Please reduce the length of the messages or completion.",
+        ),
+    ] {
+        let rejected = Rejected::new(Reason::ContextLength, "test").lengths(lengths);
+        let response = answer(RejectedResponseLayer::new(), rejected.into()).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(
+            response.body(),
+            &json!({"error": {
+                "message": message,
+                "type": "invalid_request_error",
+                "param": "messages",
+                "code": "context_length_exceeded",
+            }})
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use serde::de::IgnoredAny;
 
 use super::edits::{EditError, Edits};
-use crate::Spans;
+use crate::{Spans, json_object};
 
 /// A request body in memory: cheap to clone, sent as often as needed, rewritten without being copied.
 ///
@@ -94,6 +94,22 @@ impl RequestBody {
             whole.extend_from_slice(&piece);
         }
         whole.freeze()
+    }
+
+    /// Where in the [source](Self::source) a part of it stands, such as a value that was read from it without a copy;
+    /// `None` for bytes that lie elsewhere.
+    ///
+    /// ```
+    /// use tower_aoai_core::RequestBody;
+    ///
+    /// let mut body = RequestBody::from(r#"{"input":"Hello"}"#);
+    /// let hello = body.source().slice(9..16);
+    /// assert_eq!(body.span_of(&hello), Some(9..16));
+    /// assert_eq!(body.span_of(b"Hello"), None);
+    /// ```
+    #[must_use]
+    pub fn span_of(&self, part: &[u8]) -> Option<Range<usize>> {
+        json_object::part(&self.source, part)
     }
 
     /// Puts other bytes in the place of a span of the **source**, whatever was replaced before.

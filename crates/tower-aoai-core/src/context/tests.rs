@@ -196,3 +196,11 @@ proptest! {
         prop_assert!(root.attempts().len() <= ATTEMPTS_KEPT);
     }
 }
+
+#[test]
+fn what_is_amended_is_seen_below_and_nowhere_else() {
+    let above = CallContext::new(Call { prompt_bytes: 100, ..Call::default() }, Instant::now());
+    let mut below = above.clone();
+    below.amend_call(|call| call.prompt_bytes = 10);
+    assert_eq!((above.call().prompt_bytes, below.call().prompt_bytes), (100, 10));
+}

@@ -52,8 +52,12 @@ struct Message<'a> {
 /// The error in OpenAI's shape, with the wait in both of the headers that SDKs read.
 pub(super) fn response<B>(error: &Error, now: Instant) -> Response<ResponseBody<B>> {
     let status = error.status();
-    let envelope =
-        Envelope { error: Message { message: error.to_string(), kind: kind(status), param: None, code: code(error) } };
+    let (message, param) = match error.rejected().and_then(Rejected::context_length) {
+        // To the letter what Azure says: programs read the numbers out of it.
+        Some(lengths) => (lengths.to_string(), Some("messages")),
+        None => (error.to_string(), None),
+    };
+    let envelope = Envelope { error: Message { message, kind: kind(status), param, code: code(error) } };
     let body = serde_json::to_vec(&envelope).unwrap_or_default();
     let mut response = Response::new(ResponseBody { kind: Kind::Local(Full::new(Bytes::from(body))) });
     *response.status_mut() = status;
