@@ -122,6 +122,11 @@ impl Attempt {
         !std::mem::replace(&mut self.state.lock().observed, true)
     }
 
+    /// Becomes an attempt that was never sent; returns what it was.
+    pub(crate) fn start_over(&self) -> Self {
+        Self { state: Mutex::new(std::mem::take(&mut *self.state.lock())) }
+    }
+
     /// Gives it back: what was to be observed was never sent.
     pub(crate) fn give_back(&self) {
         self.state.lock().observed = false;

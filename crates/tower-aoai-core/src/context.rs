@@ -248,6 +248,25 @@ impl CallContext {
         attempt
     }
 
+    /// Lets the attempt under way start over, where it has ended, for a send that takes its place: what became of it is
+    /// kept in the record as an attempt of its own, and who holds this one sees what becomes of the next send.
+    ///
+    /// For a layer that sends once more *below* those that decided and reserved for this attempt: they are to judge by
+    /// the send that counts. Both sends are counted. Does nothing while the attempt is open.
+    pub fn restart_attempt(&mut self) {
+        let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.verdict().is_some()) else {
+            return;
+        };
+        let past = Arc::new(attempt.start_over());
+        let mut log = self.record.log.lock();
+        match log.attempts.iter().position(|kept| Arc::ptr_eq(kept, attempt)) {
+            Some(place) if log.attempts.len() < ATTEMPTS_KEPT => log.attempts.insert(place, past),
+            Some(_) => log.forgotten += usize::from(past.is_sent()),
+            // It was counted when it was let go.
+            None => {}
+        }
+    }
+
     /// The attempt to observe for this send of the request: the one under way, or a fresh one if that is another
     /// send's. `None` if an observer further up has it.
     pub(crate) fn observe_attempt(&mut self) -> Option<Arc<Attempt>> {

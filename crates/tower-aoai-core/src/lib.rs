@@ -157,7 +157,7 @@ pub use self::{
     attempt_timeout::{AttemptTimeout, AttemptTimeoutLayer, ConnectTimeout, ConnectTimeoutLayer},
     availability::{Admission, Asked, Availability, Load},
     body::{EditError, Replay, ReplayWith, RequestBody, replay_with, try_clone_request},
-    call::{ApiStyle, Call, Operation, Spans},
+    call::{Address, ApiStyle, Call, Operation, Spans},
     classify::{AzureClassifier, Classify},
     context::CallContext,
     deadline::{Deadline, DeadlineLayer},

@@ -1,6 +1,6 @@
 //! A refusal made here, without asking the server.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ pub struct Rejected {
     by: &'static str,
     until: Option<Instant>,
     context_length: Option<ContextLength>,
+    detail: Option<Arc<str>>,
 }
 
 /// By how much a call did not fit its model, in tokens.
@@ -85,13 +86,17 @@ pub enum Reason {
     BudgetSpent,
     /// The layer is being shut down. 503.
     ShuttingDown,
+    /// This endpoint does not serve such a call, at whatever time: another may. 400.
+    Unsupported,
+    /// There is no credential for the endpoint: no token could be had. 503.
+    NoCredential,
 }
 
 impl Rejected {
     /// A refusal by the layer named `by`.
     #[must_use]
     pub const fn new(reason: Reason, by: &'static str) -> Self {
-        Self { reason, by, until: None, context_length: None }
+        Self { reason, by, until: None, context_length: None, detail: None }
     }
 
     /// Says by how much the call did not fit: for [`Reason::ContextLength`].
@@ -105,6 +110,13 @@ impl Rejected {
     #[must_use]
     pub const fn until(mut self, at: Instant) -> Self {
         self.until = Some(at);
+        self
+    }
+
+    /// Says more: which value it is, and what would be right. It reaches the caller: no keys, no tokens, no prompt.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Arc<str>>) -> Self {
+        self.detail = Some(detail.into());
         self
     }
 
@@ -139,12 +151,14 @@ impl Reason {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ContextLength => StatusCode::BAD_REQUEST,
+            Self::ContextLength | Self::Unsupported => StatusCode::BAD_REQUEST,
             Self::TooLarge | Self::QueueFull | Self::QuotaSpent | Self::StartBy | Self::BudgetSpent => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Self::CircuitOpen | Self::NoEndpoint | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CircuitOpen | Self::NoEndpoint | Self::ShuttingDown | Self::NoCredential => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -162,6 +176,8 @@ impl Reason {
             Self::NoEndpoint => "no_capacity",
             Self::BudgetSpent => "insufficient_quota",
             Self::ShuttingDown => "shutting_down",
+            Self::Unsupported => "unsupported_by_endpoint",
+            Self::NoCredential => "no_credential",
         }
     }
 }
@@ -184,6 +200,8 @@ impl fmt::Display for Reason {
             Self::NoEndpoint => f.write_str("no endpoint can serve the call now"),
             Self::BudgetSpent => f.write_str("the budget for this kind of call is spent"),
             Self::ShuttingDown => f.write_str("shutting down: no new calls are taken"),
+            Self::Unsupported => f.write_str("the endpoint does not serve such a call"),
+            Self::NoCredential => f.write_str("there is no credential for the endpoint"),
         }
     }
 }
@@ -194,7 +212,8 @@ impl fmt::Display for Rejected {
         match &self.context_length {
             Some(lengths) => lengths.fmt(f),
             None => self.reason.fmt(f),
-        }
+        }?;
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a request's address says.
 
 use http::{HeaderMap, HeaderValue, Uri, header};
-use tower_aoai_core::{ApiStyle, Call, Operation};
+use tower_aoai_core::{Address, ApiStyle, Call, Operation};
 
 /// Style, operation, deployment, address.
 const ADDRESSES: &str = "
@@ -59,6 +59,27 @@ fn every_known_address_is_read() {
         let said = format!("{:?} {:?} {deployment}", call.style, call.operation);
         let expected: Vec<_> = line.split_whitespace().take(3).collect();
         assert_eq!(said, expected.join(" "), "{line}");
+    }
+}
+
+#[test]
+fn the_rest_is_what_stands_below_the_marker_as_it_is_written() {
+    for (uri, rest) in [
+        ("https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=x", "chat/completions"),
+        ("/gw/deployments/d/audio/speech", "audio/speech"),
+        ("/openai/deployments/d", ""),
+        ("/openai/responses/resp_1/cancel", "responses/resp_1/cancel"),
+        ("/openai/v1/files/a%2Fb", "files/a%2Fb"),
+        ("/v1/models", "models"),
+        ("/models/chat/completions", "chat/completions"),
+        ("https://r.services.ai.azure.com/models/info", "info"),
+        ("https://m.eastus.inference.ai.azure.com/info", "info"),
+        ("/llm/chat/completions", "chat/completions"),
+        ("/healthz/live", "healthz/live"),
+        ("/", ""),
+    ] {
+        let uri: Uri = uri.parse().expect("an address");
+        assert_eq!(Address::read(&uri, &HeaderMap::new()).rest, rest, "{uri}");
     }
 }
 

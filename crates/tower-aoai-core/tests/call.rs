@@ -4,11 +4,11 @@ mod support;
 
 use std::ops::Range;
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Request, Uri};
 use proptest::prelude::*;
 use serde_json::Value;
 use support::{object, parsed};
-use tower_aoai_core::{Call, Operation};
+use tower_aoai_core::{Call, CallContext, Operation, RequestBody};
 
 const CHAT: &str = "/openai/v1/chat/completions";
 const COMPLETIONS: &str = "/openai/v1/completions";
@@ -46,6 +46,8 @@ proptest! {
         ] {
             let call = read(path, body);
             prop_assert_eq!(here(&call.spans.model), server.get("model").cloned());
+            prop_assert_eq!(here(&call.spans.temperature), server.get("temperature").cloned());
+            prop_assert_eq!(here(&call.spans.top_p), server.get("top_p").cloned());
             prop_assert_eq!(here(&call.spans.stream_options), server.get("stream_options").cloned());
             prop_assert_eq!(here(&call.spans.prompt), either(&server, prompt_keys).cloned());
             prop_assert_eq!(here(&call.spans.max_output_tokens), either(&server, limit).cloned());
@@ -139,6 +141,21 @@ fn a_model_may_be_written_with_escapes() {
     assert_eq!(call.model.as_deref(), Some("gpt-4o \"x\" \u{1f600}"));
     let broken = read(CHAT, br#"{"model":"\ud83d","stream":true}"#);
     assert_eq!((broken.model, broken.stream), (None, true));
+}
+
+#[test]
+fn a_context_that_knows_another_body_is_not_believed() {
+    let body = r#"{"model":"a","temperature":0.5}"#;
+    let mut request = Request::post(CHAT).body(RequestBody::from(body)).unwrap();
+    assert_eq!(Call::of(&request).model.as_deref(), Some("a"));
+    CallContext::of(&mut request);
+    let head_only = Call::of(&request).into_owned();
+    assert_eq!(head_only.spans.temperature.map(|span| &body[span]), Some("0.5"));
+    let known = read(CHAT, body.as_bytes());
+    CallContext::of(&mut request).amend_call(|call| *call = known.clone());
+    assert!(matches!(Call::of(&request), std::borrow::Cow::Borrowed(call) if *call == known));
+    *request.body_mut() = RequestBody::from(r#"{"model":"b"}"#);
+    assert_eq!(Call::of(&request).model.as_deref(), Some("b"));
 }
 
 #[test]

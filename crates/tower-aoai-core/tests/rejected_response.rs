@@ -50,6 +50,7 @@ async fn a_refusal_that_waiting_does_not_help_says_so() {
         (Reason::ContextLength, 400),
         (Reason::TooLarge, 429),
         (Reason::BudgetSpent, 429),
+        (Reason::Unsupported, 400),
         (Reason::Deadline, 504),
     ] {
         let error = Rejected::new(reason, "test").into();
@@ -92,6 +93,18 @@ async fn what_does_not_fit_is_refused_in_azures_words() {
             }})
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_says_what_would_be_right_and_whether_to_come_back() {
+    let rejected = Rejected::new(Reason::NoCredential, "endpoint").detail("try later");
+    let response = answer(RejectedResponseLayer::new(), rejected.into()).await.expect("an answer");
+    assert_eq!(response.status(), 503);
+    assert!(!response.headers().contains_key("x-should-retry"));
+    assert_eq!(
+        response.body()["error"]["message"],
+        "refused by the endpoint without asking the server: there is no credential for the endpoint: try later"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,8 @@ mod read;
 
 use std::{ops::Range, sync::Arc};
 
+pub use self::path::Address;
+
 /// What a request asks for: read once at the door, then passed down with the request.
 ///
 /// The byte spans point into the body as it was read, and stay true whatever is replaced later
@@ -83,6 +85,10 @@ pub struct Spans {
     pub stream_options: Option<Range<usize>>,
     /// The value of `messages`, `prompt` or `input`.
     pub prompt: Option<Range<usize>>,
+    /// The value of `temperature`.
+    pub temperature: Option<Range<usize>>,
+    /// The value of `top_p`.
+    pub top_p: Option<Range<usize>>,
     /// Right behind the opening brace: where a member may be added. `None` if the body is no JSON object.
     pub first_member: Option<usize>,
     /// Whether the object has no member, so that an added one needs no comma.

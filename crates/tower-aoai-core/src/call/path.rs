@@ -9,20 +9,44 @@ use http::{HeaderMap, Uri, header};
 
 use super::{ApiStyle, Operation};
 
-/// What the address of a request says.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Address<'a> {
-    pub(super) operation: Operation,
-    pub(super) style: ApiStyle,
-    pub(super) deployment: Option<Cow<'a, str>>,
-    pub(super) api_version: Option<Cow<'a, str>>,
+/// What the address of a request says; see [`Call::from_head`](super::Call::from_head).
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Address<'a> {
+    /// What is asked of the model.
+    pub operation: Operation,
+    /// How the request addresses it.
+    pub style: ApiStyle,
+    /// The deployment of a classic path, percent-decoded.
+    pub deployment: Option<Cow<'a, str>>,
+    /// The query's `api-version`, percent-decoded.
+    pub api_version: Option<Cow<'a, str>>,
+    /// What stands in the path below the marker of its style (`/openai/deployments/{deployment}/`, `/openai/v1/`, …),
+    /// as it is written: `chat/completions`, `responses/resp_1`; the whole path, without its first slash, where there
+    /// is no marker and no operation is known.
+    pub rest: &'a str,
 }
 
 /// Hosts on which a path without a marker of its own is that of Azure AI inference.
 const INFERENCE_HOSTS: [&str; 3] = [".services.ai.azure.com", ".inference.ai.azure.com", ".models.ai.azure.com"];
 
 impl<'a> Address<'a> {
-    pub(super) fn read(uri: &'a Uri, headers: &HeaderMap) -> Self {
+    /// Reads the address.
+    ///
+    /// The headers matter only for their `host`, which stands in for the authority of a relative address. Never fails:
+    /// what is not known is [`Operation::Other`], [`ApiStyle::Other`].
+    ///
+    /// ```
+    /// use tower_aoai_core::{Address, ApiStyle};
+    ///
+    /// let uri = "https://r.openai.azure.com/openai/deployments/fast/audio/speech?api-version=2024-10-21".parse()?;
+    /// let address = Address::read(&uri, &http::HeaderMap::new());
+    /// assert_eq!((address.style, address.deployment.as_deref()), (ApiStyle::Classic, Some("fast")));
+    /// assert_eq!(address.rest, "audio/speech");
+    /// # Ok::<(), http::uri::InvalidUri>(())
+    /// ```
+    #[must_use]
+    pub fn read(uri: &'a Uri, headers: &HeaderMap) -> Self {
         let path = uri.path();
         let mut address = tails(path)
             .find_map(complete)
@@ -33,14 +57,14 @@ impl<'a> Address<'a> {
         address
     }
 
-    fn of(style: ApiStyle, operation: Operation) -> Self {
-        Self { operation, style, ..Self::default() }
+    fn of(style: ApiStyle, operation: Operation, rest: &'a str) -> Self {
+        Self { operation, style, rest, ..Self::default() }
     }
 
-    fn deployed(name: &'a str, operation: Operation) -> Self {
+    fn deployed(name: &'a str, operation: Operation, rest: &'a str) -> Self {
         Self {
             deployment: Some(decoded(name)).filter(|name| !name.is_empty()),
-            ..Self::of(ApiStyle::Classic, operation)
+            ..Self::of(ApiStyle::Classic, operation, rest)
         }
     }
 }
@@ -48,43 +72,44 @@ impl<'a> Address<'a> {
 /// A path whose end is known whole.
 fn complete(tail: &str) -> Option<Address<'_>> {
     let (style, rest) = if let Some((name, rest)) = deployment(tail) {
-        return Some(Address::deployed(name, operation(rest)?));
+        return Some(Address::deployed(name, operation(rest)?, rest));
     } else if let Some(rest) = after(tail, &["openai", "v1"]).or_else(|| after(tail, &["v1"])) {
         (ApiStyle::V1, rest)
     } else if let Some(rest) = after(tail, &["models"]) {
         let operation = operation(rest)?;
         let served = matches!(operation, Operation::Chat | Operation::Embeddings);
-        return served.then(|| Address::of(ApiStyle::Inference, operation));
+        return served.then(|| Address::of(ApiStyle::Inference, operation, rest));
     } else {
         (ApiStyle::Classic, after(tail, &["openai"])?)
     };
-    operation(rest).map(|operation| Address::of(style, operation))
+    operation(rest).map(|operation| Address::of(style, operation, rest))
 }
 
 /// A marker that nothing but Azure's own paths has, before something that is not read.
 fn strong(tail: &str) -> Option<Address<'_>> {
-    if after(tail, &["openai", "v1"]).is_some() {
-        return Some(Address::of(ApiStyle::V1, Operation::Other));
+    if let Some(rest) = after(tail, &["openai", "v1"]) {
+        return Some(Address::of(ApiStyle::V1, Operation::Other, rest));
     }
-    let (name, _) = deployment(tail)?;
-    Some(Address::deployed(name, Operation::Other))
+    let (name, rest) = deployment(tail)?;
+    Some(Address::deployed(name, Operation::Other, rest))
 }
 
 /// A marker that may be a gateway's as well.
 fn weak(tail: &str) -> Option<Address<'_>> {
-    let style = if after(tail, &["openai"]).is_some() {
-        ApiStyle::Classic
-    } else {
-        after(tail, &["v1"]).map(|_| ApiStyle::V1)?
+    let (style, rest) = match after(tail, &["openai"]) {
+        Some(rest) => (ApiStyle::Classic, rest),
+        None => (ApiStyle::V1, after(tail, &["v1"])?),
     };
-    Some(Address::of(style, Operation::Other))
+    Some(Address::of(style, Operation::Other, rest))
 }
 
 /// No marker at all: a base address that hides them, or a host that needs none.
 fn unmarked(path: &str, inference: bool) -> Address<'_> {
-    let operation = tails(path).find_map(operation).unwrap_or_default();
+    let known = tails(path).find_map(|tail| operation(tail).map(|operation| (operation, tail)));
+    let whole = path.strip_prefix('/').unwrap_or(path);
+    let (operation, rest) = known.unwrap_or((Operation::Other, whole));
     let style = if inference { ApiStyle::Inference } else { ApiStyle::Other };
-    Address::of(style, operation)
+    Address::of(style, operation, after(rest, &["models"]).filter(|_| inference).unwrap_or(rest))
 }
 
 /// The path from each of its segments on, longest first.

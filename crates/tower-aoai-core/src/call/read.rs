@@ -1,12 +1,15 @@
 //! A call from the request that makes it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Request, Uri};
 use serde_json::value::RawValue;
 
 use super::{Call, Operation, Spans, path::Address};
-use crate::json_object::{self, Object};
+use crate::{
+    CallContext, RequestBody,
+    json_object::{self, Object},
+};
 
 impl Call {
     /// What the head of a request alone tells: operation, style, deployment and api-version.
@@ -57,6 +60,16 @@ impl Call {
         call
     }
 
+    /// What this request tells: what its context says, or, where that knows another body or none, what is read now.
+    #[must_use]
+    pub fn of(request: &Request<RequestBody>) -> Cow<'_, Self> {
+        let source = request.body().source();
+        match request.extensions().get::<CallContext>().map(CallContext::call) {
+            Some(call) if call.body_bytes == source.len() => Cow::Borrowed(call),
+            _ => Cow::Owned(Self::read(request.uri(), request.headers(), source)),
+        }
+    }
+
     fn take(&mut self, body: &[u8], object: &Object<'_, { KEYS.len() }>) {
         let [
             model,
@@ -73,6 +86,8 @@ impl Call {
             tools,
             functions,
             instructions,
+            temperature,
+            top_p,
         ] = object.values;
         let (prompt, limit) = match self.operation {
             Operation::Chat => (messages, either([max_completion_tokens, max_tokens])),
@@ -102,6 +117,8 @@ impl Call {
             max_output_tokens: span(limit),
             stream_options: span(stream_options),
             prompt: span(prompt),
+            temperature: span(temperature),
+            top_p: span(top_p),
             first_member: Some(object.first_member),
             is_empty_object: object.is_empty,
         };
@@ -109,7 +126,7 @@ impl Call {
 }
 
 /// The members that are kept, in the order in which [`Call::take`] takes them.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "model",
     "stream",
     "stream_options",
@@ -124,6 +141,8 @@ const KEYS: [&str; 14] = [
     "tools",
     "functions",
     "instructions",
+    "temperature",
+    "top_p",
 ];
 
 /// Of several members that mean the same, the first that is given; if all are null, the first that stands there.

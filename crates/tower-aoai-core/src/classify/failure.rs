@@ -25,9 +25,11 @@ fn refused_here(reason: Reason) -> Outcome {
     let throttled = |scope| Outcome::Throttled { hint: None, scope };
     match reason {
         Reason::QueueFull | Reason::QuotaSpent | Reason::StartBy | Reason::Deadline => throttled(Scope::Unknown),
-        Reason::CircuitOpen | Reason::NoEndpoint | Reason::ShuttingDown => throttled(Scope::Capacity),
+        Reason::CircuitOpen | Reason::NoEndpoint | Reason::NoCredential | Reason::ShuttingDown => {
+            throttled(Scope::Capacity)
+        }
         Reason::TooLarge => Outcome::TooLarge,
         Reason::ContextLength => Outcome::ContextLength,
-        Reason::BodyTooLarge { .. } | Reason::BudgetSpent => Outcome::Refused,
+        Reason::BodyTooLarge { .. } | Reason::BudgetSpent | Reason::Unsupported => Outcome::Refused,
     }
 }

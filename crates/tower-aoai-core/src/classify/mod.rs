@@ -29,9 +29,9 @@
 //! |---|---|---|
 //! | the deadline passed | [`Cancelled`](Outcome::Cancelled) | [`Cancelled`](Outcome::Cancelled) |
 //! | any other time limit, transport | [`Transient`](Outcome::Transient) | [`Broken`](Outcome::Broken) |
-//! | refused here: queue, quota, start-by, deadline, circuit open, no endpoint, shutting down | [`Throttled`](Outcome::Throttled) without a hint | [`Cancelled`](Outcome::Cancelled) |
+//! | refused here: queue, quota, start-by, deadline, circuit open, no endpoint, no credential, shutting down | [`Throttled`](Outcome::Throttled) without a hint | [`Cancelled`](Outcome::Cancelled) |
 //! | refused here: too large, context length | as they are called | |
-//! | refused here: body too large, budget spent | [`Refused`](Outcome::Refused) | |
+//! | refused here: body too large, budget spent, unsupported | [`Refused`](Outcome::Refused) | |
 //!
 //! Where a 429's hint is 0 it is corrected: to the longest of the other hints and the time until the call's
 //! estimated tokens fit by the quota headers ([`QuotaWindow::time_until`](crate::QuotaWindow::time_until)). With

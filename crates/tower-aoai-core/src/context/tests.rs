@@ -109,6 +109,33 @@ fn a_verdict_by_the_head_alone_stands_only_where_nobody_observed() {
     assert_eq!(Attempt::new().verdict(), None, "what was not sent cannot be cancelled");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_starts_over_is_two_sends_and_who_holds_it_sees_the_second() {
+    let mut service = ObserveLayer::new().layer(service_fn(|request: Request<u16>| async move {
+        let response = http::Response::builder().status(*request.body());
+        Ok::<_, BoxError>(response.body(http_body_util::Full::<bytes::Bytes>::default())?)
+    }));
+    let send = |status, context: &CallContext| {
+        let mut request = Request::new(status);
+        request.extensions_mut().insert(context.clone());
+        request
+    };
+    let mut context = context();
+    let held = context.attempt();
+    context.restart_attempt();
+    assert!(context.attempts().is_empty(), "what is open does not start over");
+    service.call(send(401, &context)).await.expect("an answer");
+    assert_eq!(held.verdict(), Some(Outcome::Misconfigured.into()));
+
+    context.restart_attempt();
+    assert_eq!((held.verdict(), held.is_sent(), context.attempt_count()), (None, false, 1));
+    service.call(send(200, &context)).await.expect("an answer");
+    assert_eq!(held.verdict(), Some(success()));
+    let verdicts: Vec<_> = context.attempts().iter().map(|attempt| attempt.verdict()).collect();
+    assert_eq!(verdicts, [Some(Outcome::Misconfigured.into()), Some(success())]);
+    assert!(context.last_attempt().is_some_and(|last| Arc::ptr_eq(&last, &held)));
+}
+
 type Answer = http::Response<http_body_util::Full<bytes::Bytes>>;
 
 async fn answer<B>(_: Request<B>) -> Result<Answer, BoxError> {

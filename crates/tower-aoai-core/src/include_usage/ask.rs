@@ -9,29 +9,16 @@ use crate::{ApiStyle, Call, CallContext, EditError, Operation, RequestBody, Span
 /// Asks for the usage where the answer would lack it, and says so in the context.
 pub(super) fn ask(request: &mut Request<RequestBody>) {
     if request.extensions().get::<CallContext>().is_none() {
-        let context = CallContext::new(read(request), Instant::now());
+        let context = CallContext::new(Call::of(request).into_owned(), Instant::now());
         request.extensions_mut().insert(context);
     }
-    let Some(context) = request.extensions().get::<CallContext>() else {
-        return;
-    };
-    if context.usage_added() {
+    if CallContext::of(request).usage_added() {
         return;
     }
-    let call = context.call();
-    let spans = if call.body_bytes == request.body().source().len() {
-        lacks_usage(call)
-    } else {
-        // The context knows another body than this one, or none.
-        lacks_usage(&read(request))
-    };
+    let spans = lacks_usage(&Call::of(request));
     if spans.is_some_and(|spans| add(request.body_mut(), &spans).is_ok()) {
         CallContext::of(request).set_usage_added(true);
     }
-}
-
-fn read(request: &Request<RequestBody>) -> Call {
-    Call::read(request.uri(), request.headers(), request.body().source())
 }
 
 fn lacks_usage(call: &Call) -> Option<Spans> {

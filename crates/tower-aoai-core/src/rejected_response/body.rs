@@ -91,6 +91,7 @@ const fn is_worth_retrying(error: &Error) -> bool {
                 | Reason::StartBy
                 | Reason::CircuitOpen
                 | Reason::NoEndpoint
+                | Reason::NoCredential
                 | Reason::ShuttingDown
         ),
         Error::Timeout(timeout) => !matches!(timeout, Timeout::Deadline),

@@ -37,10 +37,12 @@ fn a_refusal_never_speaks_against_the_endpoints_health() {
         (Reason::CircuitOpen, capacity),
         (Reason::NoEndpoint, capacity),
         (Reason::ShuttingDown, capacity),
+        (Reason::NoCredential, capacity),
         (Reason::TooLarge, TooLarge),
         (Reason::ContextLength, ContextLength),
         (Reason::BodyTooLarge { limit: 1 }, Refused),
         (Reason::BudgetSpent, Refused),
+        (Reason::Unsupported, Refused),
     ] {
         let (before, after) = failure(Rejected::new(reason, "test"));
         assert_eq!((before, after), (expected, Cancelled), "{reason:?}");
