@@ -6,7 +6,7 @@ use http::{Extensions, Request};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{Attempt, Call, Served};
+use crate::{Attempt, Call, Priority, Served, Tenant};
 
 /// What travels with a call: an extension of its request.
 ///
@@ -31,6 +31,8 @@ pub struct CallContext {
     start_by: Option<Instant>,
     attempt: Option<Arc<Attempt>>,
     spill_cost: Option<u64>,
+    priority: Priority,
+    tenant: Option<Tenant>,
     retries_owned: bool,
     attempts_left: Option<u32>,
     usage_added: bool,
@@ -77,6 +79,8 @@ impl CallContext {
             start_by: None,
             attempt: None,
             spill_cost: None,
+            priority: Priority::default(),
+            tenant: None,
             retries_owned: false,
             attempts_left: None,
             usage_added: false,
@@ -187,6 +191,28 @@ impl CallContext {
     /// Sets what serving the call elsewhere would cost, in nano-dollars.
     pub fn set_spill_cost(&mut self, nano_dollars: Option<u64>) {
         self.spill_cost = nano_dollars;
+    }
+
+    /// The class in which the call waits, where a queue knows classes. Default 0, the most urgent.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Sets the class in which the call waits.
+    pub fn set_priority(&mut self, priority: Priority) {
+        self.priority = priority;
+    }
+
+    /// For whom the call is made, where a queue shares out among tenants.
+    #[must_use]
+    pub fn tenant(&self) -> Option<Tenant> {
+        self.tenant
+    }
+
+    /// Says for whom the call is made.
+    pub fn set_tenant(&mut self, tenant: Option<Tenant>) {
+        self.tenant = tenant;
     }
 
     /// Whether a layer above already owns the call's retries: there is one owner in a leg.

@@ -147,6 +147,7 @@ pub mod rejected_response;
 mod retry_budget;
 mod served;
 mod sse;
+mod standing;
 mod stream_event;
 mod text;
 mod timer;
@@ -173,6 +174,7 @@ pub use self::{
     rejected_response::{RejectedResponse, RejectedResponseLayer},
     retry_budget::{RetryBudget, RetryGrant},
     served::Served,
+    standing::{Priority, Tenant},
     usage::Usage,
 };
 

@@ -25,9 +25,13 @@ fn what_goes_down_is_seen_below_and_nowhere_else_and_what_comes_up_everywhere() 
     below.set_retries_owned(true);
     below.set_usage_added(true);
     below.set_spill_cost(Some(7));
+    below.set_priority(Priority(3));
+    below.set_tenant(Some(Tenant::named("acme")));
     below.set_now(at);
     assert_eq!((above.deadline(), above.start_by(), above.attempts_left()), (None, None, None));
     assert!(!above.retries_owned() && !above.usage_added() && above.spill_cost().is_none());
+    assert_eq!((above.priority(), above.tenant()), (Priority(0), None));
+    assert_eq!((below.priority(), below.tenant()), (Priority(3), Some(Tenant::named("acme"))));
     assert_eq!(above.now(), above.started());
 
     below.attempt().mark_sent(at);
