@@ -120,6 +120,7 @@ mod shared;
 mod window;
 
 use tower_aoai_core::GuardedBody;
+pub use tower_aoai_core::Priority;
 
 pub use self::{
     acquire::Acquire,
@@ -130,7 +131,7 @@ pub use self::{
     ledger::Dimension,
     limits::{Accounting, Limits, WindowModel},
     permit::Permit,
-    queue::{Order, Priority},
+    queue::Order,
     quota::Quota,
     reservation::Reservation,
     service::TokenBucket,

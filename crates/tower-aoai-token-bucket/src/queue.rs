@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tower_aoai_core::Priority;
 
 use crate::{Charge, window::later};
 
@@ -32,12 +33,6 @@ pub enum Order {
         patience: Duration,
     },
 }
-
-/// The class of a call where the [order](Order::Priority) asks for it: an extension of its request.
-///
-/// 0, the default, is the most urgent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Priority(pub u8);
 
 /// What a call asks for at the queue.
 #[derive(Debug, Clone, Copy)]

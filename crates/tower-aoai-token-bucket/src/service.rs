@@ -9,7 +9,7 @@ use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error};
 use tower_service::Service;
 
-use crate::{Acquire, Priority, ResponseBody, ResponseFuture, TokenBucketHandle};
+use crate::{Acquire, ResponseBody, ResponseFuture, TokenBucketHandle};
 
 /// The service of a [`TokenBucketLayer`](crate::TokenBucketLayer).
 #[derive(Debug, Clone)]
@@ -57,8 +57,7 @@ where
     /// Dropping the future, or the body, leaves the queue, returns what was not sent, and settles what was.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let acquire = (!self.is_off).then(|| {
-            let priority = request.extensions().get::<Priority>().copied().unwrap_or_default();
-            let ask = self.handle.shared().ask(CallContext::of(&mut request), priority);
+            let ask = self.handle.shared().ask(CallContext::of(&mut request));
             Acquire::new(Arc::clone(self.handle.shared()), ask)
         });
         ResponseFuture::new(self.inner.clone(), request, acquire)

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tower_aoai_core::{Admission, Availability, CallContext, Load};
 
 use crate::{
-    Charge, Estimate, Priority, Quota,
+    Charge, Estimate, Quota,
     desk::{Desk, Wakes},
     queue::Ask,
 };
@@ -59,21 +59,21 @@ impl Shared {
     }
 
     /// What a call asks for.
-    pub(crate) fn ask(&self, context: &CallContext, priority: Priority) -> Ask {
+    pub(crate) fn ask(&self, context: &CallContext) -> Ask {
         let latest = context.latest_start();
         Ask {
             charge: Charge::tokens(self.estimate.charge(context.call())),
             latest,
             is_deadline: latest.is_some() && latest == context.deadline(),
             spill_cost: context.spill_cost(),
-            priority,
+            priority: context.priority(),
         }
     }
 }
 
 impl Availability for Shared {
     fn admission(&self, call: &CallContext, from: Instant) -> Admission {
-        let ask = self.ask(call, Priority::default());
+        let ask = self.ask(call);
         let desk = self.desk.lock();
         if !desk.ledger.can_ever(ask.charge) {
             return Admission::Shut(None);
