@@ -3,12 +3,12 @@
 use std::{collections::HashMap, task::Waker, time::Duration};
 
 use tokio::time::Instant;
-use tower_aoai_core::{Reason, Rejected};
+use tower_aoai_core::{QuotaHeaders, Reason, Rejected};
 
 use crate::{
     Charge, Limits,
     desk::outlook::{late, until},
-    ledger::{Booking, Ledger},
+    ledger::{Booking, Ledger, Lesson},
     queue::{Ask, Place, Queue},
 };
 
@@ -326,6 +326,22 @@ impl Desk {
 
     pub(crate) fn set_limits(&mut self, now: Instant, limits: Limits, wakes: &mut Wakes) {
         self.ledger.set_limits(limits, now);
+        self.shed_too_large(now, wakes);
+        self.pump(now, wakes);
+    }
+
+    /// What the headers of the answer to a sent call say.
+    pub(crate) fn hear(&mut self, now: Instant, booking: Booking, headers: &QuotaHeaders, wakes: &mut Wakes) -> Lesson {
+        let now = self.tick(now);
+        let lesson = self.ledger.hear(now, booking, headers);
+        if lesson.changes_limits() {
+            self.shed_too_large(now, wakes);
+        }
+        self.pump(now, wakes);
+        lesson
+    }
+
+    fn shed_too_large(&mut self, now: Instant, wakes: &mut Wakes) {
         let never: Vec<_> = self
             .queue
             .all()
@@ -335,6 +351,5 @@ impl Desk {
         for place in never {
             self.shed(now, place, Reason::TooLarge, wakes);
         }
-        self.pump(now, wakes);
     }
 }

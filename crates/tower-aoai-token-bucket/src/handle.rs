@@ -31,6 +31,12 @@ pub struct TokenBucketSnapshot {
     pub requests_limit: u64,
     /// How much of the tokens' limit is used, in thousandths: 1,000 unless the server refused what was let through.
     pub share_per_mille: u16,
+    /// Tokens that others were seen to use in the last minute, as the quota headers tell.
+    pub others_tokens: u64,
+    /// The tokens per minute that the server tells, where that is not what is [configured](Limits::tokens_per_minute).
+    pub learned_tokens_per_minute: Option<u64>,
+    /// The requests per minute that the server tells, where that is not what is configured.
+    pub learned_requests_per_minute: Option<u64>,
     /// Until when the server asked not to be asked.
     pub gate: Option<Instant>,
     /// Calls let through, since the layer was made or last reset.
@@ -83,6 +89,7 @@ impl TokenBucketHandle {
         self.shared.look(|desk| {
             let (tokens_used, tokens_limit) = desk.ledger.tokens(now).unwrap_or_default();
             let (requests_used, requests_limit) = desk.ledger.requests(now).unwrap_or_default();
+            let (learned_tokens_per_minute, learned_requests_per_minute) = desk.ledger.learned();
             let Counts { granted, denied, shed, waited, longest, near_limit, throttled } = desk.counts;
             TokenBucketSnapshot {
                 in_flight: desk.ledger.in_flight(),
@@ -93,6 +100,9 @@ impl TokenBucketHandle {
                 requests_used,
                 requests_limit,
                 share_per_mille: (desk.ledger.share() * 1_000.0).round() as u16,
+                others_tokens: desk.ledger.others(now),
+                learned_tokens_per_minute,
+                learned_requests_per_minute,
                 gate: desk.ledger.gate(now),
                 granted,
                 denied,
@@ -152,7 +162,7 @@ impl TokenBucketHandle {
         self.shared.change(|desk, wakes| desk.set_limits(now, limits, wakes));
     }
 
-    /// The limits in force.
+    /// The limits as they are configured; what the server tells of them is in the [snapshot](Self::snapshot).
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.shared.look(|desk| desk.ledger.limits())

@@ -6,12 +6,16 @@ use tokio::time::Instant;
 
 use crate::{
     Accounting, Charge, Limits, WindowModel,
+    learned::{LearnedLimit, Others, Sends},
     share::Share,
     window::{Bucket, MINUTE, Mark, Sliding, Tokens, Utilisation, Window, later},
 };
 
+mod hear;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::hear::Lesson;
 
 /// How a ledger counts.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +24,19 @@ pub(crate) struct Rules {
     pub(crate) accounting: Accounting,
     /// How much later than the one before it a request may arrive.
     pub(crate) guard: Duration,
+    pub(crate) headers: Headers,
+}
+
+/// What is made of the quota headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Headers {
+    /// Nothing.
+    Ignored,
+    /// They lower what is configured.
+    #[default]
+    Heeded,
+    /// Their limits count, higher ones too.
+    Decide,
 }
 
 /// The tokens that went through a ledger: `granted = settled + returned + outstanding`, where what was settled for less
@@ -50,7 +67,13 @@ pub enum Dimension {
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     rules: Rules,
+    configured: Limits,
+    /// In force.
     limits: Limits,
+    learned_tokens: LearnedLimit,
+    learned_requests: LearnedLimit,
+    sends: Sends,
+    others: Others,
     tokens: Option<Tokens>,
     requests: Option<Sliding>,
     next: Option<Instant>,
@@ -66,13 +89,23 @@ pub(crate) struct Ledger {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Booking {
     tokens: Mark,
+    /// When it was sent, and how it then stood: with what the server counted it is compared.
+    sent: Option<Instant>,
+    used: u64,
+    sends: u64,
+    others: u64,
 }
 
 impl Ledger {
     pub(crate) fn new(rules: Rules, limits: Limits, now: Instant) -> Self {
         let mut ledger = Self {
             rules,
-            limits,
+            configured: limits,
+            limits: Limits::default(),
+            learned_tokens: LearnedLimit::default(),
+            learned_requests: LearnedLimit::default(),
+            sends: Sends::new(rules.guard, now),
+            others: Others::default(),
             tokens: None,
             requests: None,
             next: None,
@@ -90,6 +123,12 @@ impl Ledger {
     ///
     /// A limit that is lifted forgets; one that is new begins with nothing used.
     pub(crate) fn set_limits(&mut self, limits: Limits, now: Instant) {
+        self.configured = limits;
+        (self.learned_tokens, self.learned_requests) = Default::default();
+        self.enforce(limits, now);
+    }
+
+    fn enforce(&mut self, limits: Limits, now: Instant) {
         let guard = self.rules.guard;
         self.tokens = limits.tokens_per_minute.map(|limit| match (self.tokens.take(), self.rules.model) {
             (Some(mut window), model) => {
@@ -235,8 +274,12 @@ impl Ledger {
         if let Some(window) = &mut self.requests {
             window.send(now, sent, charge.requests);
         }
-        let tokens = self.tokens.as_mut().map(|window| window.send(now, sent, charge.tokens));
-        Booking { tokens: tokens.unwrap_or_default() }
+        let Some(window) = &mut self.tokens else {
+            return Booking::default();
+        };
+        let tokens = window.send(now, sent, charge.tokens);
+        let (used, sends) = (window.sent(sent), self.sends.note(sent, charge.tokens));
+        Booking { tokens, sent: Some(sent), used, sends, others: self.others.total }
     }
 
     /// A sent call has ended; `actual` is what it used, where that is known.
@@ -284,8 +327,9 @@ impl Ledger {
         self.gate.filter(|gate| *gate > now)
     }
 
+    /// As configured; what the server said of them is left out.
     pub(crate) fn limits(&self) -> Limits {
-        self.limits
+        self.configured
     }
 
     pub(crate) fn in_flight(&self) -> usize {

@@ -61,7 +61,17 @@
 //! A 429's hint shuts the gate for every call of the quota, so that one 429 stops the herd; when it is over, calls go at
 //! the quota's pace for a minute, not all at once. So does a 503 that says how long. A 429 without a hint shuts it for a
 //! second. A 429 for tokens says, too, that the server counts more than we do: from then on 3 % less of the limit is used,
-//! and a little more with every answer, 0.002 %, until it is the whole again.
+//! and a little more with every answer (0.002 %, near the share that was refused a tenth of that) until it is the whole
+//! again.
+//!
+//! # What the answers teach
+//!
+//! A limit that `x-ratelimit-limit-*` tells is obeyed at once where it is lower than what is configured, and rises slowly
+//! again; above what is configured only where the [server decides](Quota::server_decides). `x-ratelimit-remaining-tokens`
+//! (of a provisioned deployment `azure-openai-deployment-utilization`) is compared with the mirror as it was when that
+//! call was sent: what is missing there and not here, others have used, and it is booked as theirs and ages like any
+//! charge. It never makes the mirror emptier, for the headers are known to tell too much; values that are not above zero
+//! say nothing. What remains of the requests is not compared: captures do not agree on what it counts.
 //!
 //! # What comes of it
 //!
@@ -96,8 +106,6 @@
 //!
 //! # Not there yet
 //!
-//! - Nothing is learned from the quota headers: a limit that the server has lowered, other users of the deployment and a
-//!   biased estimate are noticed by a 429 alone.
 //! - The limit of calls in flight is fixed.
 //! - The lengths of answers are not learned, and there is no forecast of use.
 //! - The state is this process's own; several replicas must share the limits out among them.
@@ -108,6 +116,7 @@ mod desk;
 mod future;
 mod handle;
 mod layer;
+mod learned;
 mod ledger;
 mod limits;
 mod permit;

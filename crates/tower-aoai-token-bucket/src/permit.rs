@@ -1,6 +1,7 @@
 use std::{fmt, mem, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tower_aoai_core::QuotaHeaders;
 
 use crate::{Charge, desk::Grant, ledger::Booking, shared::Shared};
 
@@ -69,6 +70,24 @@ impl Permit {
             let charge = self.charge();
             let booking = self.shared.change(|desk, wakes| desk.send(now, sent, charge, wakes));
             self.stage = Stage::Sent(booking);
+        }
+    }
+
+    /// The headers of the answer.
+    pub(crate) fn heard(&self, now: Instant, headers: &QuotaHeaders) {
+        let Stage::Sent(booking) = self.stage else {
+            return;
+        };
+        let lesson = self.shared.change(|desk, wakes| desk.hear(now, booking, headers, wakes));
+        if lesson.changes_limits() {
+            tracing::info!(
+                tokens_per_minute = lesson.tokens,
+                requests_per_minute = lesson.requests,
+                "the server says that the quota is another one than was in force"
+            );
+        }
+        if lesson.others > 0 {
+            tracing::trace!(tokens = lesson.others, "others use the quota, too");
         }
     }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use crate::{
     Accounting, AzureEstimate, Estimate, Limits, Order, WindowModel,
     desk::Desk,
-    ledger::{Ledger, Rules},
+    ledger::{Headers, Ledger, Rules},
     queue::Queue,
 };
 
@@ -24,6 +24,7 @@ pub struct Quota {
     model: WindowModel,
     accounting: Accounting,
     guard: Duration,
+    headers: Headers,
     order: Order,
     queue_limit: usize,
     never_waits: bool,
@@ -45,6 +46,7 @@ impl Quota {
             model: WindowModel::default(),
             accounting: Accounting::default(),
             guard: Duration::from_millis(100),
+            headers: Headers::default(),
             order: Order::default(),
             queue_limit: 10_000,
             never_waits: false,
@@ -92,6 +94,20 @@ impl Quota {
         self
     }
 
+    /// Takes the limits that the server's headers tell for its own, also above those configured here, or where none are.
+    /// Default: what is configured is never exceeded.
+    pub fn server_decides(mut self) -> Self {
+        self.headers = Headers::Decide;
+        self
+    }
+
+    /// Learns nothing from the quota headers. Default: a limit that the server tells is obeyed where it is lower, and
+    /// what is used by others is booked. For a server whose headers are known to mislead.
+    pub fn ignore_headers(mut self) -> Self {
+        self.headers = Headers::Ignored;
+        self
+    }
+
     /// In which order calls wait. Default [`Order::Fifo`].
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
@@ -130,7 +146,7 @@ impl Quota {
     }
 
     pub(crate) fn desk(&self, now: Instant) -> Desk {
-        let rules = Rules { model: self.model, accounting: self.accounting, guard: self.guard };
+        let rules = Rules { model: self.model, accounting: self.accounting, guard: self.guard, headers: self.headers };
         let ledger = Ledger::new(rules, self.limits, now);
         Desk::new(ledger, Queue::new(self.order, now), self.queue_limit, self.never_waits, self.near_limit, now)
     }

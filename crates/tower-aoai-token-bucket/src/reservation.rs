@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::StatusCode;
 use tokio::time::Instant;
 use tower_aoai_core::{
-    Attempt, AzureClassifier, Call, Error, Guard, Outcome, Scope,
+    Attempt, AzureClassifier, Call, Error, Guard, Outcome, QuotaHeaders, Scope,
     classify::{ResponseHead, judge_head},
 };
 
@@ -93,12 +93,18 @@ impl Guard for Reservation {
     fn head(&mut self, head: ResponseHead<'_>) {
         self.stamp();
         let throttles = matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if !self.permit.is_reserved() && !throttles {
+        let headers = (!head.headers.is_empty())
+            .then(|| QuotaHeaders::read(head.headers))
+            .filter(|told| *told != QuotaHeaders::default());
+        if !self.permit.is_reserved() && !throttles && headers.is_none() {
             return;
         }
         let now = Instant::now();
         // Nobody stamped the send: the head is the first that is known of it.
         self.permit.sent_at(now, now);
+        if let Some(headers) = headers {
+            self.permit.heard(now, &headers);
+        }
         self.hear(now);
         if throttles && self.attempt.verdict().is_none() {
             // Nobody below judged it. A wait for one request that is too large for good is no gate for the others.

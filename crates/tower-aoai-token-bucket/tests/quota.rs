@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_test::task;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai_core::{Admission, Asked, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, Usage};
-use tower_aoai_simulator::Scripted;
+use tower_aoai_simulator::{Deployment, HeaderStyle, Latency, Scripted, Simulator};
 use tower_aoai_token_bucket::{Accounting, Charge, Quota, Risk, TokenBucketLayer, WindowModel};
 
 #[macro_use]
@@ -149,4 +149,57 @@ async fn usage_is_settled_where_the_accounting_corrects() {
     permit.used(Usage::new(100, 20).total());
     drop(permit);
     assert_eq!(handle.snapshot().tokens_used, 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_the_server_has_lowered_is_learned_from_its_headers() {
+    let simulator = simulator();
+    let bucket = TokenBucketLayer::of(Quota::standard(1_000_000));
+    let handle = bucket.handle();
+    let service = stack!(bucket, simulator.clone());
+    simulator.set_tokens_per_minute("gpt-4o", 10_000);
+    drop(service.clone().oneshot(chat(1_000, false)).await.expect("an answer"));
+    let now = handle.snapshot();
+    assert_eq!((now.tokens_limit, now.learned_tokens_per_minute), (10_000, Some(10_000)));
+    assert_eq!(handle.limits().tokens_per_minute, Some(1_000_000), "as configured");
+    simulator.set_header_style("gpt-4o", HeaderStyle::MinusOne);
+    drop(service.clone().oneshot(chat(1_000, false)).await.expect("an answer"));
+    assert_eq!(handle.snapshot().tokens_limit, 10_000, "garbage says nothing");
+    simulator.set_header_style("gpt-4o", HeaderStyle::Full);
+    simulator.set_tokens_per_minute("gpt-4o", 1_000_000);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    drop(service.oneshot(chat(1_000, false)).await.expect("an answer"));
+    let limit = handle.snapshot().tokens_limit;
+    assert!((60_000..=110_000).contains(&limit), "1 % of it a second, for ten at most: {limit}");
+}
+
+/// Two processes that know nothing of each other share a deployment: who looks at the headers does without 429s.
+#[tokio::test(start_paused = true)]
+async fn who_shares_a_deployment_sees_the_others_in_the_headers() {
+    let mut refused = Vec::new();
+    for heeded in [true, false] {
+        let simulator = Simulator::builder()
+            .deployment(Deployment::standard("gpt-4o").tokens_per_minute(60_000).requests_per_minute(60_000))
+            .latency(Latency::instant().network(Duration::from_millis(5), Duration::from_millis(5)))
+            .build();
+        let layers = [(); 2].map(|()| {
+            let quota = Quota::standard(60_000);
+            TokenBucketLayer::of(if heeded { quota } else { quota.ignore_headers() })
+        });
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..720 {
+            let service = stack!(layers[number % 2].clone(), simulator.clone());
+            calls.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(250 * number as u64)).await;
+                let answer = service.oneshot(chat(500, false)).await.expect("an answer");
+                let _ = answer.into_body().collect().await;
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        drop(calls);
+        refused.push(simulator.journal().iter().filter(|served| served.refused.is_some()).count());
+        let others = layers[0].handle().snapshot().others_tokens;
+        assert_eq!(others > 10_000, heeded, "{others}");
+    }
+    assert!(refused[0] * 4 <= refused[1], "{refused:?}");
 }

@@ -25,7 +25,6 @@ pub struct ResponseFuture<S, B, F> {
 }
 
 #[pin_project(project = StateProj)]
-#[expect(clippy::large_enum_variant, reason = "the common case is the large one, and a box is an allocation")]
 enum State<S, B, F> {
     TooLarge {
         limit: usize,

@@ -2,8 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RULES: Rules =
-    Rules { model: WindowModel::Sliding, accounting: Accounting::ChargeEstimate, guard: Duration::ZERO };
+const RULES: Rules = Rules {
+    model: WindowModel::Sliding,
+    accounting: Accounting::ChargeEstimate,
+    guard: Duration::ZERO,
+    headers: Headers::Heeded,
+};
 
 fn limits() -> Limits {
     Limits::new().tokens_per_minute(1_000).requests_per_minute(60).max_in_flight(3)

@@ -88,6 +88,12 @@ impl Bucket {
         self.seen = self.seen.max(now);
     }
 
+    /// What a level lacks, in tokens.
+    fn missing(&self, level: i128) -> u64 {
+        let missing = self.capacity.saturating_sub(level).max(0);
+        u64::try_from(missing.saturating_add(UNIT - 1) / UNIT).unwrap_or(u64::MAX)
+    }
+
     fn now_in_nanos(&self) -> i128 {
         nanos(self.seen.saturating_duration_since(self.start))
     }
@@ -145,10 +151,20 @@ impl Window for Bucket {
         self.level = self.level.saturating_add(back).min(self.capacity);
     }
 
+    /// Less what has flowed over since, had they not been there.
+    fn book(&mut self, now: Instant, mark: Mark, tokens: u64) {
+        self.advance(now);
+        let since_full = if mark.number == self.epoch { self.now_in_nanos() - mark.full_at } else { 0 };
+        let refilled = since_full.max(0).saturating_mul(self.rate);
+        self.level = self.level.saturating_sub(parts(tokens).saturating_sub(refilled).max(0));
+    }
+
+    fn sent(&self, now: Instant) -> u64 {
+        self.missing(self.level_at(now.max(self.seen)))
+    }
+
     fn used(&self, now: Instant) -> u64 {
-        let level = self.level_at(now.max(self.seen)).saturating_sub(self.unsent);
-        let missing = self.capacity.saturating_sub(level).max(0);
-        u64::try_from(missing.saturating_add(UNIT - 1) / UNIT).unwrap_or(u64::MAX)
+        self.missing(self.level_at(now.max(self.seen)).saturating_sub(self.unsent))
     }
 
     fn limit(&self) -> u64 {

@@ -47,6 +47,13 @@ pub(crate) trait Window {
     /// A sent charge turned out to be `actual`.
     fn correct(&mut self, now: Instant, mark: Mark, charge: u64, actual: u64);
 
+    /// Others were at it, too: what the server counted more than we had sent when the marked charge was. It ages as
+    /// that does.
+    fn book(&mut self, now: Instant, mark: Mark, tokens: u64);
+
+    /// What is counted now, without what is not yet sent.
+    fn sent(&self, now: Instant) -> u64;
+
     /// What is counted now.
     fn used(&self, now: Instant) -> u64;
 
@@ -59,7 +66,7 @@ pub(crate) trait Window {
 pub(crate) struct Mark {
     /// Sliding: the entry's number. Bucket: the epoch of its limits.
     number: u64,
-    /// Bucket: when it was to be full again, in nanoseconds since its start, at the send.
+    /// Bucket: when it was to be full again, provisioned: idle, in nanoseconds since its start, at the send.
     full_at: i128,
     /// Bucket: what had been given back by then.
     credited: i128,
@@ -117,6 +124,14 @@ impl Window for Tokens {
 
     fn correct(&mut self, now: Instant, mark: Mark, charge: u64, actual: u64) {
         each!(self, window => window.correct(now, mark, charge, actual));
+    }
+
+    fn book(&mut self, now: Instant, mark: Mark, tokens: u64) {
+        each!(self, window => window.book(now, mark, tokens));
+    }
+
+    fn sent(&self, now: Instant) -> u64 {
+        each!(self, window => window.sent(now))
     }
 
     fn used(&self, now: Instant) -> u64 {

@@ -107,6 +107,12 @@ impl Sliding {
         }
     }
 
+    /// The entry of a charge that was sent, if it has not left.
+    fn entry(&mut self, mark: Mark) -> Option<&mut Entry> {
+        let index = usize::try_from(mark.number.checked_sub(self.first)?).ok()?;
+        self.entries.get_mut(index)
+    }
+
     fn push(&mut self, at: Instant, charge: u64) -> u64 {
         self.sum = self.sum.saturating_add(charge);
         let full = self.entries.len() >= MOST_ENTRIES;
@@ -170,19 +176,30 @@ impl Window for Sliding {
             self.push(self.seen, actual - charge);
             return;
         }
-        let entry = mark.number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
-        if let Some(entry) = entry.and_then(|index| self.entries.get_mut(index)) {
+        if let Some(entry) = self.entry(mark) {
             let back = (charge - actual).min(entry.charge);
             entry.charge -= back;
             self.sum = self.sum.saturating_sub(back);
         }
     }
 
-    fn used(&self, now: Instant) -> u64 {
+    fn book(&mut self, now: Instant, mark: Mark, tokens: u64) {
+        self.advance(now);
+        if let Some(entry) = self.entry(mark) {
+            entry.charge = entry.charge.saturating_add(tokens);
+            self.sum = self.sum.saturating_add(tokens);
+        }
+    }
+
+    fn sent(&self, now: Instant) -> u64 {
         let now = now.max(self.seen);
         let left = self.entries.iter().take_while(|entry| self.has_left(**entry, now));
         let left = left.fold(0u64, |left, entry| left.saturating_add(entry.charge));
-        self.sum.saturating_sub(left).saturating_add(self.unsent)
+        self.sum.saturating_sub(left)
+    }
+
+    fn used(&self, now: Instant) -> u64 {
+        self.sent(now).saturating_add(self.unsent)
     }
 
     fn limit(&self) -> u64 {

@@ -20,6 +20,7 @@ pub(crate) struct Utilisation {
     most: i128,
     level: i128,
     unsent: i128,
+    start: Instant,
     seen: Instant,
 }
 
@@ -29,10 +30,15 @@ fn parts(tokens: u64) -> i128 {
     i128::from(tokens) * UNIT
 }
 
+fn tokens(parts: i128) -> u64 {
+    u64::try_from(parts.saturating_add(UNIT - 1) / UNIT).unwrap_or(u64::MAX)
+}
+
 impl Utilisation {
     /// An idle deployment that works off `per_minute` weighted tokens and is at 100 % with the work of `window`.
     pub(crate) fn new(per_minute: u64, window: Duration, guard: Duration, now: Instant) -> Self {
-        let mut idle = Self { rate: 0, full: 0, limit: 0, per_minute: 0, most: 0, level: 0, unsent: 0, seen: now };
+        let mut idle =
+            Self { rate: 0, full: 0, limit: 0, per_minute: 0, most: 0, level: 0, unsent: 0, start: now, seen: now };
         idle.set(now, per_minute, window, guard);
         idle
     }
@@ -58,6 +64,10 @@ impl Utilisation {
     fn level_at(&self, now: Instant) -> i128 {
         let passed = nanos(now.saturating_duration_since(self.seen));
         self.level.saturating_sub(passed.saturating_mul(self.rate)).max(0)
+    }
+
+    fn now_in_nanos(&self) -> i128 {
+        nanos(self.seen.saturating_duration_since(self.start))
     }
 
     fn advance(&mut self, now: Instant) {
@@ -89,7 +99,19 @@ impl Window for Utilisation {
         self.advance(now);
         self.cancel(charge);
         self.level = self.level.saturating_add(parts(charge));
-        Mark::default()
+        let idle_at = self.now_in_nanos().saturating_add(self.level.checked_div(self.rate).unwrap_or(0));
+        Mark { full_at: idle_at, ..Mark::default() }
+    }
+
+    /// Less what would have drained since while we thought it idle.
+    fn book(&mut self, now: Instant, mark: Mark, tokens: u64) {
+        self.advance(now);
+        let drained = (self.now_in_nanos() - mark.full_at).max(0).saturating_mul(self.rate);
+        self.level = self.level.saturating_add(parts(tokens).saturating_sub(drained).max(0));
+    }
+
+    fn sent(&self, now: Instant) -> u64 {
+        tokens(self.level_at(now.max(self.seen)))
     }
 
     /// As the server does it: no more is taken off than is there.
@@ -99,8 +121,7 @@ impl Window for Utilisation {
     }
 
     fn used(&self, now: Instant) -> u64 {
-        let level = self.level_at(now.max(self.seen)).saturating_add(self.unsent);
-        u64::try_from(level.saturating_add(UNIT - 1) / UNIT).unwrap_or(u64::MAX)
+        tokens(self.level_at(now.max(self.seen)).saturating_add(self.unsent))
     }
 
     fn limit(&self) -> u64 {
