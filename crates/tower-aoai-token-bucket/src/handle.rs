@@ -165,7 +165,7 @@ impl TokenBucketHandle {
     /// The limits as they are configured; what the server tells of them is in the [snapshot](Self::snapshot).
     #[must_use]
     pub fn limits(&self) -> Limits {
-        self.shared.look(|desk| desk.ledger.limits())
+        self.shared.look(|desk| desk.ledger.configured())
     }
 
     /// Starts counting calls and waits anew. What is used of the quota, and a gate, stay: the server forgets nothing.

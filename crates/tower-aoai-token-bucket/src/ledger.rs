@@ -328,7 +328,7 @@ impl Ledger {
     }
 
     /// As configured; what the server said of them is left out.
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn configured(&self) -> Limits {
         self.configured
     }
 

@@ -85,7 +85,7 @@ fn a_lowered_limit_is_obeyed_at_once_and_garbage_is_not() {
             assert_eq!(ledger.hear(now, call, &garbage), Lesson::default(), "{model:?}");
         }
         assert_eq!(ledger.hear(now, call, &told(4_000, 3_000)).tokens, Some(4_000), "{model:?}");
-        assert_eq!((ledger.learned().0, ledger.limits().tokens_per_minute), (Some(4_000), Some(10_000)));
+        assert_eq!((ledger.learned().0, ledger.configured().tokens_per_minute), (Some(4_000), Some(10_000)));
         assert!(!ledger.can_ever(Charge::tokens(4_001)) || matches!(model, WindowModel::Utilisation { .. }));
         ledger.set_limits(Limits::new().tokens_per_minute(8_000), now);
         assert_eq!(ledger.learned().0, None, "until the next answer");
