@@ -44,6 +44,8 @@ pub(crate) struct Desk {
 pub(crate) struct Grant {
     pub(crate) charge: Charge,
     pub(crate) waited: Duration,
+    /// Of the limit of calls in flight.
+    pub(crate) generation: u32,
     /// With it the tokens' use rose to the threshold.
     pub(crate) is_near_limit: bool,
 }
@@ -176,7 +178,7 @@ impl Desk {
         self.counts.granted += 1;
         self.counts.waited = self.counts.waited.saturating_add(waited);
         self.counts.longest = self.counts.longest.max(waited);
-        Grant { charge, waited, is_near_limit: self.comes_near(now) }
+        Grant { charge, waited, generation: self.ledger.generation(), is_near_limit: self.comes_near(now) }
     }
 
     fn comes_near(&mut self, now: Instant) -> bool {

@@ -17,6 +17,8 @@ pub struct TokenBucketHandle {
 pub struct TokenBucketSnapshot {
     /// Calls let through whose bodies have not ended.
     pub in_flight: usize,
+    /// How many may be, as limits and what the server bears are now; `usize::MAX` without a limit.
+    pub in_flight_limit: usize,
     /// Calls that wait.
     pub queued: usize,
     /// Tokens of the calls in flight.
@@ -93,6 +95,7 @@ impl TokenBucketHandle {
             let Counts { granted, denied, shed, waited, longest, near_limit, throttled } = desk.counts;
             TokenBucketSnapshot {
                 in_flight: desk.ledger.in_flight(),
+                in_flight_limit: desk.ledger.places().unwrap_or(usize::MAX),
                 queued: desk.queued(),
                 outstanding_tokens: u64::try_from(desk.ledger.outstanding()).unwrap_or(u64::MAX),
                 tokens_used,

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     Accounting, Charge, Limits, WindowModel,
+    adaptive::Adaptive,
     learned::{LearnedLimit, Others, Sends},
     share::Share,
     window::{Bucket, MINUTE, Mark, Sliding, Tokens, Utilisation, Window, later},
@@ -81,8 +82,22 @@ pub(crate) struct Ledger {
     /// Until when grants keep the pace of the quota, after a 429.
     paced_until: Option<Instant>,
     in_flight: usize,
+    adaptive: Option<Adaptive>,
     share: Share,
     tally: Tally,
+}
+
+/// What the end of a sent call says of the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It took the call, and answered.
+    Answered,
+    /// It had more to do than it could.
+    Overloaded,
 }
 
 /// Where a sent charge is booked.
@@ -112,6 +127,7 @@ impl Ledger {
             gate: None,
             paced_until: None,
             in_flight: 0,
+            adaptive: None,
             share: Share::default(),
             tally: Tally::default(),
         };
@@ -161,6 +177,13 @@ impl Ledger {
         if let Some(window) = &mut self.tokens {
             window.hold(now, self.share.now());
         }
+        self.adaptive = limits.adaptive_in_flight.map(|range| match self.adaptive {
+            Some(mut adaptive) => {
+                adaptive.set(range);
+                adaptive
+            }
+            None => Adaptive::new(range),
+        });
         self.limits = limits;
     }
 
@@ -170,8 +193,33 @@ impl Ledger {
             && self.requests.as_ref().is_none_or(|window| charge.requests <= window.largest())
     }
 
+    /// How many calls may be in flight.
+    pub(crate) fn places(&self) -> Option<usize> {
+        let found = self.adaptive.as_ref().map(Adaptive::limit);
+        self.limits.max_in_flight.into_iter().chain(found).min()
+    }
+
+    /// To be told again when what is let through now has ended.
+    pub(crate) fn generation(&self) -> u32 {
+        self.adaptive.as_ref().map_or(0, Adaptive::generation)
+    }
+
+    /// What a call's end says of the server. To be told before it is settled.
+    pub(crate) fn end(&mut self, now: Instant, generation: u32, ending: Ending) {
+        match (ending, &mut self.adaptive) {
+            (Ending::Answered, adaptive) => {
+                if let Some(adaptive) = adaptive {
+                    adaptive.succeed(generation, self.in_flight);
+                }
+                self.raise_share(now);
+            }
+            (Ending::Overloaded, Some(adaptive)) => adaptive.overload(generation),
+            _ => {}
+        }
+    }
+
     pub(crate) fn has_place(&self) -> bool {
-        self.limits.max_in_flight.is_none_or(|limit| self.in_flight < limit)
+        self.places().is_none_or(|limit| self.in_flight < limit)
     }
 
     /// The first instant at which the charge fits every dimension but the places in flight, if nothing else happens;
@@ -216,7 +264,7 @@ impl Ledger {
 
     /// Whether `small` may be granted now without delaying `head`, which waits until `head_at`.
     pub(crate) fn may_pass(&self, now: Instant, small: Charge, head: Charge, head_at: Instant) -> bool {
-        let places = self.limits.max_in_flight.is_none_or(|limit| self.in_flight.saturating_add(2) <= limit);
+        let places = self.places().is_none_or(|limit| self.in_flight.saturating_add(2) <= limit);
         places
             && self.fits(now, small)
             && self.after_grant(now, small) <= head_at
@@ -313,7 +361,7 @@ impl Ledger {
     }
 
     /// The server answered.
-    pub(crate) fn raise_share(&mut self, now: Instant) {
+    fn raise_share(&mut self, now: Instant) {
         if let (Some(share), Some(window)) = (self.share.raise(), &mut self.tokens) {
             window.hold(now, share);
         }

@@ -106,11 +106,11 @@
 //!
 //! # Not there yet
 //!
-//! - The limit of calls in flight is fixed.
 //! - The lengths of answers are not learned, and there is no forecast of use.
 //! - The state is this process's own; several replicas must share the limits out among them.
 
 mod acquire;
+mod adaptive;
 mod charge;
 mod desk;
 mod future;
@@ -133,11 +133,12 @@ pub use tower_aoai_core::Priority;
 
 pub use self::{
     acquire::Acquire,
+    adaptive::InFlightRange,
     charge::{AzureEstimate, Charge, Estimate},
     future::ResponseFuture,
     handle::{Risk, TokenBucketHandle, TokenBucketSnapshot},
     layer::TokenBucketLayer,
-    ledger::Dimension,
+    ledger::{Dimension, Ending},
     limits::{Accounting, Limits, WindowModel},
     permit::Permit,
     queue::Order,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::window::MINUTE;
+use crate::{InFlightRange, window::MINUTE};
 
 /// What a quota allows; may be changed while it is in use.
 ///
@@ -34,6 +34,8 @@ pub struct Limits {
     pub min_interval: Duration,
     /// Calls at once, each from its grant to the end of its body; `None`: as many as one likes, which is the default.
     pub max_in_flight: Option<usize>,
+    /// Calls at once as the server bears them, besides; `None`: that is not found out, which is the default.
+    pub adaptive_in_flight: Option<InFlightRange>,
 }
 
 impl Default for Limits {
@@ -44,6 +46,7 @@ impl Default for Limits {
             request_window: Duration::from_secs(10),
             min_interval: Duration::ZERO,
             max_in_flight: None,
+            adaptive_in_flight: None,
         }
     }
 }
@@ -87,6 +90,16 @@ impl Limits {
     #[must_use]
     pub const fn max_in_flight(mut self, calls: usize) -> Self {
         self.max_in_flight = Some(calls);
+        self
+    }
+
+    /// Calls at once as the server bears them, from `min` to `max`, beginning with `max`.
+    ///
+    /// Each overload (408, 503, 504, a timeout, a refusal for want of capacity) takes a tenth; each success gives back one
+    /// divided by the limit, as long as half of the limit is in use. A quota that is spent is no overload.
+    #[must_use]
+    pub const fn adaptive_in_flight(mut self, min: usize, max: usize) -> Self {
+        self.adaptive_in_flight = Some(InFlightRange { min, max });
         self
     }
 }

@@ -3,7 +3,7 @@ use std::{fmt, mem, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tower_aoai_core::QuotaHeaders;
 
-use crate::{Charge, desk::Grant, ledger::Booking, shared::Shared};
+use crate::{Charge, Ending, desk::Grant, ledger::Booking, shared::Shared};
 
 /// A granted charge, for code that is no tower stack: see [`TokenBucketHandle::acquire`](crate::TokenBucketHandle::acquire).
 ///
@@ -16,7 +16,7 @@ pub struct Permit {
     grant: Grant,
     stage: Stage,
     actual: Option<u64>,
-    is_answered: bool,
+    ending: Ending,
 }
 
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ enum Stage {
 
 impl Permit {
     pub(crate) const fn new(shared: Arc<Shared>, grant: Grant) -> Self {
-        Self { shared, grant, stage: Stage::Reserved, actual: None, is_answered: false }
+        Self { shared, grant, stage: Stage::Reserved, actual: None, ending: Ending::Unknown }
     }
 
     /// What was granted.
@@ -56,9 +56,9 @@ impl Permit {
         self.actual = Some(tokens);
     }
 
-    /// The server took it, and answered.
-    pub(crate) const fn answered(&mut self) {
-        self.is_answered = true;
+    /// How it ended; matters where the limit of calls in flight [adapts](crate::Limits::adaptive_in_flight).
+    pub const fn ended(&mut self, ending: Ending) {
+        self.ending = ending;
     }
 
     pub(crate) const fn is_reserved(&self) -> bool {
@@ -104,11 +104,9 @@ impl Permit {
             Stage::Over => {}
             Stage::Reserved => self.shared.change(|desk, wakes| desk.cancel(now, charge, wakes)),
             Stage::Sent(booking) => {
-                let (actual, is_answered) = (self.actual, self.is_answered);
+                let (actual, ending, generation) = (self.actual, self.ending, self.grant.generation);
                 self.shared.change(|desk, wakes| {
-                    if is_answered {
-                        desk.ledger.raise_share(now);
-                    }
+                    desk.ledger.end(now, generation, ending);
                     desk.settle(now, booking, charge, actual, wakes);
                 });
             }

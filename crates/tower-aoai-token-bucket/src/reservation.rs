@@ -3,14 +3,18 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::StatusCode;
 use tokio::time::Instant;
 use tower_aoai_core::{
-    Attempt, AzureClassifier, Call, Error, Guard, Outcome, QuotaHeaders, Scope,
+    Attempt, AzureClassifier, Call, Error, Guard, Outcome, QuotaHeaders, Scope, Timeout,
     classify::{ResponseHead, judge_head},
 };
 
-use crate::{Permit, desk::News, window::later};
+use crate::{Ending, Permit, desk::News, window::later};
 
 /// How long a throttled answer that does not say how long shuts the gate.
 const WITHOUT_A_HINT: Duration = Duration::from_secs(1);
+
+/// What a server answers that has too much to do; a quota that is spent is not among it.
+const OVERLOAD: [StatusCode; 3] =
+    [StatusCode::REQUEST_TIMEOUT, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
 
 /// A granted charge of one attempt: returned or settled exactly once, when it is dropped.
 #[must_use = "a reservation that is dropped is returned"]
@@ -20,11 +24,13 @@ pub struct Reservation {
     /// The inner service has the request: without an observer, nobody knows whether it was sent.
     is_handed_down: bool,
     is_throttled: bool,
+    /// It ended as with a server that has too much to do.
+    is_overload: bool,
 }
 
 impl Reservation {
     pub(crate) const fn new(permit: Permit, attempt: Arc<Attempt>) -> Self {
-        Self { permit, attempt, is_handed_down: false, is_throttled: false }
+        Self { permit, attempt, is_handed_down: false, is_throttled: false, is_overload: false }
     }
 
     /// The attempt that it was granted for.
@@ -69,8 +75,13 @@ impl Reservation {
                 self.shut(now, hint.map(|hint| hint.after), news);
             }
             Outcome::Transient { hint: Some(hint) } => self.shut(now, Some(hint.after), News::Health),
-            Outcome::Success => self.permit.answered(),
             _ => {}
+        }
+        self.permit.ended(if outcome == Outcome::Success { Ending::Answered } else { Ending::Unknown });
+        if matches!(outcome, Outcome::Throttled { scope: Scope::Capacity, .. })
+            || (self.is_overload && matches!(outcome, Outcome::Transient { .. }))
+        {
+            self.permit.ended(Ending::Overloaded);
         }
     }
 
@@ -92,6 +103,15 @@ impl Reservation {
 impl Guard for Reservation {
     fn head(&mut self, head: ResponseHead<'_>) {
         self.stamp();
+        self.is_overload = OVERLOAD.contains(&head.status);
+        // What the head alone says, should nobody below say more.
+        self.permit.ended(if self.is_overload {
+            Ending::Overloaded
+        } else if head.status.is_success() {
+            Ending::Answered
+        } else {
+            Ending::Unknown
+        });
         let throttles = matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let headers = (!head.headers.is_empty())
             .then(|| QuotaHeaders::read(head.headers))
@@ -115,6 +135,10 @@ impl Guard for Reservation {
     fn failed(&mut self, error: &Error) {
         // A layer below said no: nothing was sent.
         self.is_handed_down &= error.rejected().is_none();
+        if error.timeout().is_some_and(|timeout| timeout != Timeout::Deadline) {
+            self.is_overload = true;
+            self.permit.ended(Ending::Overloaded);
+        }
     }
 }
 

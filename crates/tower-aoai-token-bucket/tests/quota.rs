@@ -7,9 +7,11 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tokio_test::task;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
-use tower_aoai_core::{Admission, Asked, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, Usage};
+use tower_aoai_core::{
+    Admission, Asked, AttemptTimeoutLayer, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, Usage,
+};
 use tower_aoai_simulator::{Deployment, HeaderStyle, Latency, Scripted, Simulator};
-use tower_aoai_token_bucket::{Accounting, Charge, Quota, Risk, TokenBucketLayer, WindowModel};
+use tower_aoai_token_bucket::{Accounting, Charge, Limits, Quota, Risk, TokenBucketLayer, WindowModel};
 
 #[macro_use]
 mod common;
@@ -202,4 +204,33 @@ async fn who_shares_a_deployment_sees_the_others_in_the_headers() {
         assert_eq!(others > 10_000, heeded, "{others}");
     }
     assert!(refused[0] * 4 <= refused[1], "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_overload_lowers_the_limit_of_calls_in_flight_and_a_spent_quota_does_not() {
+    let simulator = simulator();
+    let bucket = TokenBucketLayer::of(Quota::new(Limits::new().adaptive_in_flight(2, 100)));
+    let handle = bucket.handle();
+    let limit_after = async |scripted: Scripted| {
+        simulator.script("gpt-4o").then(scripted);
+        let timeout = AttemptTimeoutLayer::new().first_byte(Duration::from_secs(20));
+        let service = ServiceBuilder::new().layer(PrepareLayer::new()).layer(bucket.clone()).layer(ObserveLayer::new());
+        if let Ok(answer) = service.layer(timeout).service(simulator.clone()).oneshot(chat(1, false)).await {
+            let _ = answer.into_body().collect().await;
+        }
+        handle.snapshot().in_flight_limit
+    };
+    assert_eq!(limit_after(Scripted::rate_limited(Duration::from_millis(1))).await, 100);
+    assert_eq!(limit_after(Scripted::status(400)).await, 100);
+    assert_eq!(limit_after(Scripted::ok()).await, 100);
+    assert_eq!(limit_after(Scripted::status(503)).await, 90);
+    assert_eq!(limit_after(Scripted::no_capacity()).await, 81);
+    assert_eq!(limit_after(Scripted::hang()).await, 72, "nothing came in time");
+    assert_eq!(limit_after(Scripted::status(500)).await, 72);
+    assert_eq!(limit_after(Scripted::ok()).await, 72, "one in flight says nothing of 72");
+    let unobserved = ServiceBuilder::new().layer(bucket.clone()).service(simulator.clone());
+    simulator.script("gpt-4o").then(Scripted::status(503));
+    drop(unobserved.oneshot(chat(1, false)).await.expect("an answer"));
+    assert_eq!(handle.snapshot().in_flight_limit, 65);
+    assert_nothing_is_held(&handle, "all is over");
 }
