@@ -26,6 +26,7 @@ struct State {
     model: Option<Arc<str>>,
     service_tier: Option<Arc<str>>,
     deployment: Option<Arc<str>>,
+    endpoint: Option<Arc<str>>,
 }
 
 /// How far an attempt has come.
@@ -101,6 +102,17 @@ impl Attempt {
         self.state.lock().deployment.clone()
     }
 
+    /// The endpoint that a balancer sent it to, the very `Arc` of its name.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<Arc<str>> {
+        self.state.lock().endpoint.clone()
+    }
+
+    /// Says which endpoint it is sent to; of two that say so, the one further down stands.
+    pub fn note_endpoint(&self, name: Arc<str>) {
+        self.state.lock().endpoint = Some(name);
+    }
+
     /// Stamps the send; later stamps change nothing.
     pub fn mark_sent(&self, now: Instant) {
         self.state.lock().progress.sent.get_or_insert(now);
@@ -122,9 +134,11 @@ impl Attempt {
         !std::mem::replace(&mut self.state.lock().observed, true)
     }
 
-    /// Becomes an attempt that was never sent; returns what it was.
+    /// Becomes an attempt that was never sent, to the same endpoint; returns what it was.
     pub(crate) fn start_over(&self) -> Self {
-        Self { state: Mutex::new(std::mem::take(&mut *self.state.lock())) }
+        let mut state = self.state.lock();
+        let afresh = State { endpoint: state.endpoint.clone(), ..State::default() };
+        Self { state: Mutex::new(std::mem::replace(&mut state, afresh)) }
     }
 
     /// Gives it back: what was to be observed was never sent.

@@ -235,3 +235,20 @@ fn what_is_amended_is_seen_below_and_nowhere_else() {
     below.amend_call(|call| call.prompt_bytes = 10);
     assert_eq!((above.call().prompt_bytes, below.call().prompt_bytes), (100, 10));
 }
+
+#[test]
+fn an_attempt_says_which_endpoint_it_went_to() {
+    let mut context = CallContext::new(Call::default(), Instant::now());
+    let first: Arc<str> = "eastus".into();
+    context.attempt().note_endpoint(Arc::clone(&first));
+    context.attempt().mark_sent(context.now());
+    assert_eq!(context.attempt().endpoint(), None, "the next attempt has gone nowhere yet");
+    let endpoints: Vec<_> = context.attempts().iter().filter_map(|attempt| attempt.endpoint()).collect();
+    assert!(endpoints.len() == 1 && Arc::ptr_eq(&endpoints[0], &first));
+
+    let attempt = context.attempt();
+    attempt.note_endpoint(first);
+    attempt.judge_unobserved(context.now(), Outcome::Misconfigured.into());
+    context.restart_attempt();
+    assert!(!attempt.is_sent() && attempt.endpoint().is_some(), "what takes its place goes to the same one");
+}
