@@ -6,95 +6,84 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use pin_project::pin_project;
-use tower_aoai_core::{Admission, BoxError, CallContext, Error, Reason, Rejected};
+use tower_aoai_core::{BoxError, CallContext, Error, GuardedBody, Replay};
+use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::Member;
+use crate::{Mark, ResponseBody, fleet::Fleet, sending::Sending};
 
 /// The future of a [`Balance`](crate::Balance).
 #[pin_project]
-pub struct ResponseFuture<S, B>
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<C, L, S, B>
 where
     S: Service<Request<B>>,
 {
-    members: Arc<[Member<S>]>,
-    context: CallContext,
-    request: Option<Request<B>>,
-    chosen: Option<S>,
+    sending: Sending<C, L, S, B>,
     #[pin]
     calling: Option<S::Future>,
+    /// Behind what it guards, so that it is dropped after it; `None` if the layer is off.
+    mark: Option<Mark>,
 }
 
-impl<S, B> ResponseFuture<S, B>
+impl<C, L, S, B> ResponseFuture<C, L, S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn new(members: Arc<[Member<S>]>, request: Request<B>, context: CallContext) -> Self {
-        Self { members, context, request: Some(request), chosen: None, calling: None }
+    pub(crate) fn new(fleet: Arc<Fleet<C, L, S>>, request: Request<B>, context: CallContext) -> Self {
+        Self { sending: Sending::new(fleet, request, context), calling: None, mark: None }
     }
 }
 
-/// The member that would start the call soonest; the first of several.
-fn choose<'a, S>(members: &'a [Member<S>], context: &CallContext) -> Result<&'a Member<S>, Rejected> {
-    let admissions = members.iter().map(|member| (member, Admission::fold(&member.gates, context, context.now())));
-    let mut soonest = None;
-    let mut opens_at = None;
-    for (member, admission) in admissions {
-        match admission {
-            Admission::At(at) if soonest.is_none_or(|(_, best)| at < best) => {
-                soonest = Some((member, at));
-            }
-            Admission::Shut(Some(until)) if opens_at.is_none_or(|best| until < best) => {
-                opens_at = Some(until);
-            }
-            Admission::At(_) | Admission::Shut(_) => {}
-        }
-    }
-    soonest.map(|(member, _)| member).ok_or_else(|| {
-        let rejected = Rejected::new(Reason::NoEndpoint, "balancer");
-        match opens_at {
-            Some(at) => rejected.until(at),
-            None => rejected,
-        }
-    })
-}
-
-impl<S, B, ResB> Future for ResponseFuture<S, B>
+impl<C, L, S, B, ResB> Future for ResponseFuture<C, L, S, B>
 where
+    L: Layer<C, Service = S>,
+    C: Clone,
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     S::Error: Into<BoxError>,
+    B: Replay,
+    ResB: Body<Data = Bytes>,
+    ResB::Error: Into<BoxError>,
 {
-    type Output = Result<Response<ResB>, Error>;
+    type Output = Result<Response<ResponseBody<ResB>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            if let Some(calling) = this.calling.as_mut().as_pin_mut() {
-                return calling.poll(cx).map_err(Error::flatten);
-            }
-            let Some(service) = this.chosen else {
-                let member = choose(this.members, this.context)?;
-                this.context.note_served(|served| served.endpoint = Some(Arc::clone(&member.name)));
-                *this.chosen = Some(member.layer.clone());
+            let Some(calling) = this.calling.as_mut().as_pin_mut() else {
+                let (calling, mark) = ready!(this.sending.poll_hand_down(cx))?;
+                *this.mark = mark;
+                this.calling.set(Some(calling));
                 continue;
             };
-            ready!(service.poll_ready(cx)).map_err(Error::flatten)?;
-            let Some(request) = this.request.take() else {
+            let polled = calling.poll(cx);
+            if let Some(mark) = this.mark {
+                mark.stamp();
+            }
+            let Poll::Ready(result) = polled else {
+                this.sending.waits();
                 return Poll::Pending;
             };
-            let future = service.call(request);
-            this.calling.set(Some(future));
+            this.calling.set(None);
+            let result = result.map_err(Error::flatten);
+            let mut mark = this.mark.take();
+            if mark.as_mut().is_some_and(|mark| this.sending.goes_on(mark, &result)) {
+                continue;
+            }
+            return Poll::Ready(result.map(|response| response.map(|body| GuardedBody::new(body, mark))));
         }
     }
 }
 
-impl<S, B> fmt::Debug for ResponseFuture<S, B>
+impl<C, L, S, B> fmt::Debug for ResponseFuture<C, L, S, B>
 where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("members", &self.members).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("mark", &self.mark).finish_non_exhaustive()
     }
 }

@@ -1,49 +1,39 @@
-use std::{collections::HashSet, error::Error as StdError, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use tower_aoai_core::Availability;
+use tower_aoai_core::{AzureClassifier, Classify, Generator};
 use tower_layer::Layer;
 
-use crate::{Balance, Member};
+use crate::{
+    Balance, BalanceHandle, InvalidMembers, Member, Strategy,
+    roster::Roster,
+    shared::{Balancer, Settings, Shared},
+};
 
 /// Sends each call to one of its members; see the [crate's page](crate).
-#[derive(Debug, Clone)]
+///
+/// The members, and what is learned of them, are shared by every service this layer makes and by its clones. Set it up
+/// before it is cloned, handed out or used: a change of a setting starts with nothing learned.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct BalanceLayer<L> {
-    members: Arc<[Member<L>]>,
-}
-
-/// Members that cannot be balanced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidMembers {
-    /// There is none.
-    Empty,
-    /// Two have this name.
-    SameName(Arc<str>),
-    /// The member shares the state of a gate with another one: each needs a layer value of its own.
-    SharedState(Arc<str>),
+    shared: Arc<Shared<L>>,
 }
 
 impl<L> BalanceLayer<L> {
-    /// Balances over `members`.
+    /// Balances over `members` by [expected finish](Strategy::ExpectedFinish).
     ///
     /// # Errors
-    /// [`InvalidMembers`] if there is none, if two have the same name, or if two share the state of a gate.
+    /// [`InvalidMembers`] if there is none, if two have the same name, if two share the state of a gate, or if one has a
+    /// weight of 0.
     pub fn new(members: impl IntoIterator<Item = Member<L>>) -> Result<Self, InvalidMembers> {
-        let members: Arc<[_]> = members.into_iter().collect();
-        if members.is_empty() {
-            return Err(InvalidMembers::Empty);
-        }
-        let (mut names, mut states) = (HashSet::new(), HashSet::new());
-        for member in &*members {
-            if !names.insert(&*member.name) {
-                return Err(InvalidMembers::SameName(Arc::clone(&member.name)));
-            }
-            if !member.gates.iter().all(|gate| states.insert(identity(gate))) {
-                return Err(InvalidMembers::SharedState(Arc::clone(&member.name)));
-            }
-        }
-        Ok(Self { members })
+        let settings = Settings {
+            strategy: Strategy::default(),
+            tries: 1,
+            generator: Generator::from_system(),
+            classify: Arc::new(AzureClassifier::default()),
+            is_off: false,
+        };
+        let roster = Arc::new(Roster::new(members)?);
+        Ok(Self { shared: Arc::new(Shared { roster, balancer: Balancer::new(settings) }) })
     }
 
     /// Balances over the members that `make` makes, one of each of `configs`.
@@ -56,35 +46,73 @@ impl<L> BalanceLayer<L> {
     ) -> Result<Self, InvalidMembers> {
         Self::new(configs.into_iter().map(make))
     }
+
+    /// Sends every call to this one member, asks it nothing and learns nothing: for a stack whose type must not change.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn off(member: Member<L>) -> Result<Self, InvalidMembers> {
+        Ok(Self::new([member])?.with(|settings| settings.is_off = true))
+    }
+
+    /// How a member is chosen inside a tier. Default: [`Strategy::ExpectedFinish`].
+    pub fn strategy(self, strategy: Strategy) -> Self {
+        self.with(|settings| settings.strategy = strategy)
+    }
+
+    /// How often a call is tried at one member before its retries go to another. Default, and least, 1.
+    ///
+    /// The tries are those of a retry layer above: this layer sends nothing twice.
+    pub fn tries_per_member(self, tries: usize) -> Self {
+        self.with(|settings| settings.tries = tries.max(1))
+    }
+
+    /// Judges answers by `classify` where no [`ObserveLayer`](tower_aoai_core::ObserveLayer) below has judged them.
+    /// Default: [`AzureClassifier`].
+    pub fn classify(self, classify: Arc<dyn Classify>) -> Self {
+        self.with(|settings| settings.classify = classify)
+    }
+
+    /// Draws from a sequence that is the same for the same seed. Default: a seed of the system's.
+    pub fn seed(self, seed: u64) -> Self {
+        self.with(|settings| settings.generator = Generator::seeded(seed))
+    }
+
+    /// Shows the members, and changes them.
+    #[must_use]
+    pub fn handle(&self) -> BalanceHandle<L> {
+        BalanceHandle::new(Arc::clone(&self.shared))
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.shared.balancer.settings.clone();
+        change(&mut settings);
+        let roster = Arc::clone(&self.shared.roster);
+        Self { shared: Arc::new(Shared { roster, balancer: Balancer::new(settings) }) }
+    }
 }
 
-fn identity(gate: &Arc<dyn Availability>) -> *const () {
-    Arc::as_ptr(gate).cast()
-}
-
-impl<L, S> Layer<S> for BalanceLayer<L>
+/// Every service has stacks of its own over a clone of its client, made once for each member.
+impl<C, L> Layer<C> for BalanceLayer<L>
 where
-    L: Layer<S>,
-    S: Clone,
+    L: Layer<C>,
+    C: Clone,
 {
-    type Service = Balance<L::Service>;
+    type Service = Balance<C, L, L::Service>;
 
-    fn layer(&self, client: S) -> Self::Service {
-        Balance::new(self.members.iter().map(|member| member.wrap(client.clone())).collect())
+    fn layer(&self, client: C) -> Self::Service {
+        Balance::new(Arc::clone(&self.shared), client)
     }
 }
 
-impl fmt::Display for InvalidMembers {
+impl<L> Clone for BalanceLayer<L> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<L> fmt::Debug for BalanceLayer<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("a balancer needs at least one member"),
-            Self::SameName(name) => write!(f, "two members are named {name:?}: give each a name of its own"),
-            Self::SharedState(name) => write!(
-                f,
-                "member {name:?} shares the state of a gate with another member: make a new layer value for each"
-            ),
-        }
+        self.shared.fmt(f)
     }
 }
-
-impl StdError for InvalidMembers {}

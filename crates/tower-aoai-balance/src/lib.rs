@@ -1,21 +1,32 @@
 //! Makes one client service many Azure OpenAI endpoints.
-//!
-//! **As yet this crate takes the first member that lets the call start soonest**: its types, bounds and place in a
-//! stack are what they will be; tiers, weights, strategies and learning are not there.
-//!
-//! A balancer that asks services for readiness cannot know what a call will cost them, and parks readiness it does not
-//! use. [`BalanceLayer`] asks the shared *state* of each member's gates instead
-//! ([`Availability`](tower_aoai_core::Availability)), so that anything may stand between them and the client: a
-//! foreign layer is stacked with [`Member::layer`], a gate with [`Member::asked`].
 
+mod fleet;
 mod future;
+mod handle;
 mod layer;
+mod mark;
 mod member;
+mod memory;
+mod pick;
+mod roster;
+mod seat;
+mod selection;
+mod sending;
 mod service;
+mod shared;
+
+use tower_aoai_core::GuardedBody;
 
 pub use self::{
     future::ResponseFuture,
-    layer::{BalanceLayer, InvalidMembers},
+    handle::{BalanceHandle, BalanceSnapshot, Draining, MemberSnapshot, UnknownMember},
+    layer::BalanceLayer,
+    mark::Mark,
     member::Member,
+    pick::{OutOfRotation, Strategy},
+    roster::InvalidMembers,
     service::Balance,
 };
+
+/// The response body of a [`Balance`].
+pub type ResponseBody<B> = GuardedBody<B, Mark>;

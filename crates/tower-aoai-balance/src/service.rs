@@ -1,44 +1,84 @@
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error, Replay};
+use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Member, ResponseFuture};
+use crate::{ResponseBody, ResponseFuture, fleet::Fleet, shared::Shared};
 
-/// The service of a [`BalanceLayer`](crate::BalanceLayer).
-#[derive(Debug, Clone)]
-pub struct Balance<S> {
-    members: Arc<[Member<S>]>,
+/// The service of a [`BalanceLayer`](crate::BalanceLayer): over a client `C`, members with layers `L` and stacks `S`.
+pub struct Balance<C, L, S> {
+    fleet: Arc<Fleet<C, L, S>>,
 }
 
-impl<S> Balance<S> {
-    pub(crate) const fn new(members: Arc<[Member<S>]>) -> Self {
-        Self { members }
+impl<C, L, S> Balance<C, L, S>
+where
+    L: Layer<C, Service = S>,
+    C: Clone,
+{
+    pub(crate) fn new(shared: Arc<Shared<L>>, client: C) -> Self {
+        let lineup = shared.roster.lineup();
+        let fleet = Fleet::new(shared, client);
+        fleet.muster(&lineup);
+        Self { fleet: Arc::new(fleet) }
     }
 }
 
-impl<S, B, ResB> Service<Request<B>> for Balance<S>
+impl<C, L, S, B, ResB> Service<Request<B>> for Balance<C, L, S>
 where
+    L: Layer<C, Service = S>,
+    C: Clone,
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     S::Error: Into<BoxError>,
     B: Replay,
+    ResB: Body<Data = Bytes>,
+    ResB::Error: Into<BoxError>,
 {
-    type Response = Response<ResB>;
+    type Response = Response<ResponseBody<ResB>>;
     type Error = Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<C, L, S, B>;
 
     /// Always ready: only the chosen member's readiness is needed, and taken inside the future.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    /// Fails with [`Reason::NoEndpoint`](tower_aoai_core::Reason::NoEndpoint) where every member is shut.
+    /// The chosen member's answer, whatever its status.
+    ///
+    /// # Errors
+    ///
+    /// A refusal with [`Reason::NoEndpoint`](tower_aoai_core::Reason::NoEndpoint) where every member is shut (or one
+    /// soon opens, and a retry layer above comes back then), with
+    /// [`Reason::StartBy`](tower_aoai_core::Reason::StartBy) or [`Reason::Deadline`](tower_aoai_core::Reason::Deadline)
+    /// where none can start the call in time; each names the instant at which the first member could, if one is known.
+    /// Where every member's own gates refused for the same reason, that reason. And the member's errors,
+    /// [flattened](Error::flatten).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future, or the body, drops what was begun and counts the call out. Of a call whose answer had not
+    /// come it is remembered how long was waited for nothing.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = CallContext::of(&mut request).clone();
-        ResponseFuture::new(Arc::clone(&self.members), request, context)
+        ResponseFuture::new(Arc::clone(&self.fleet), request, context)
+    }
+}
+
+impl<C, L, S> Clone for Balance<C, L, S> {
+    fn clone(&self) -> Self {
+        Self { fleet: Arc::clone(&self.fleet) }
+    }
+}
+
+impl<C, L, S> fmt::Debug for Balance<C, L, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fleet.fmt(f)
     }
 }

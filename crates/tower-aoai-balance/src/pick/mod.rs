@@ -1,0 +1,150 @@
+//! Which member a call goes to: pure decisions over what the members have answered and what was learned of them.
+
+mod pace;
+mod standing;
+mod strategy;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+use tokio::time::Instant;
+use tower_aoai_core::Admission;
+
+pub(crate) use self::{
+    pace::{DecayingMean, Pace, Size, half_lives},
+    standing::{FAILURE_LASTS, ProbeId, Rotation, Standing, THROTTLE_LASTS},
+    turns::Turns,
+};
+pub use self::{standing::OutOfRotation, strategy::Strategy};
+
+/// A member as one call sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    /// Its place among the [`Turns`].
+    pub(crate) slot: usize,
+    pub(crate) tier: usize,
+    pub(crate) weight: u32,
+    pub(crate) admission: Admission,
+    pub(crate) rotation: Rotation,
+    pub(crate) past: Past,
+    /// Calls there that have not ended.
+    pub(crate) load: usize,
+    /// How long it takes from the start to the end of this call, in seconds, if that is known.
+    pub(crate) takes: Option<f64>,
+    /// How many half-lives ago anything was learned of that.
+    pub(crate) idle: f64,
+    /// For how many seconds those who wait for an answer have had none.
+    pub(crate) silent: f64,
+    /// How likely the next call fails, from 0 to 1.
+    pub(crate) risk: f64,
+}
+
+/// What the call has met at a member, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Past {
+    /// It failed there last, and has tries left there.
+    Stay,
+    /// Nothing yet.
+    Untried,
+    /// It failed there, and elsewhere since.
+    Failed,
+    /// It failed there last.
+    FailedLast,
+    /// It will never succeed there.
+    Never,
+}
+
+/// What is asked of a choice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask {
+    pub(crate) now: Instant,
+    /// A start at this instant is too late.
+    pub(crate) latest: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
+    /// Whether somebody above comes back at the instant that a refusal names.
+    pub(crate) is_retried: bool,
+    /// From 0 up to 1.
+    pub(crate) draw: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The candidate of this index.
+    Enter(usize),
+    /// None can serve the call in time, or one soon will sooner.
+    Refuse {
+        /// Whether one could, but too late.
+        is_late: bool,
+        /// When the first could.
+        until: Option<Instant>,
+    },
+}
+
+impl Candidate {
+    /// When the call could start there; `None` if it is shut.
+    pub(crate) const fn start(&self) -> Option<Instant> {
+        match self.admission {
+            Admission::At(start) => Some(start),
+            Admission::Shut(_) => None,
+        }
+    }
+
+    /// When a call that is not asking now could start there.
+    pub(crate) const fn opens(&self) -> Option<Instant> {
+        match self.admission {
+            Admission::At(at) | Admission::Shut(Some(at)) => Some(at),
+            Admission::Shut(None) => None,
+        }
+    }
+
+    fn starts_in_time(&self, ask: &Ask) -> bool {
+        self.start().is_some_and(|start| ask.latest.is_none_or(|latest| start < latest))
+    }
+
+    fn meets_deadline(&self, ask: &Ask) -> bool {
+        let (Some(start), Some(deadline)) = (self.start(), ask.deadline) else {
+            return true;
+        };
+        let takes = self.takes.unwrap_or_default();
+        deadline.saturating_duration_since(start).as_secs_f64() >= takes
+    }
+}
+
+/// Chooses among `candidates`.
+///
+/// A misconfigured member counts only if all are. Then what the call has met decides, then whether it can start in time
+/// (and, as far as is known, end in time), then the tier, then the strategy.
+pub(crate) fn choose(candidates: &[Candidate], ask: &Ask, strategy: Strategy, turns: &mut Turns) -> Choice {
+    let all_are_out = candidates.iter().all(|candidate| candidate.rotation == Rotation::Out);
+    let in_rotation = |candidate: &Candidate| all_are_out || candidate.rotation != Rotation::Out;
+    let is_able = |candidate: &Candidate| in_rotation(candidate) && candidate.starts_in_time(ask);
+
+    let able = candidates.iter().filter(|candidate| is_able(candidate));
+    // The deadline by what was learned, which may be wrong: it decides where to, not whether.
+    let best = able.map(|candidate| (candidate.past, !candidate.meets_deadline(ask), candidate.tier)).min();
+    let eligible = candidates.iter().filter(|candidate| in_rotation(candidate));
+    let Some((past, misses_deadline, tier)) = best else {
+        let is_late = eligible.clone().any(|candidate| candidate.start().is_some());
+        return Choice::Refuse { is_late, until: eligible.filter_map(Candidate::opens).min() };
+    };
+    let is_chosen_from = |candidate: &Candidate| {
+        is_able(candidate)
+            && (candidate.past, !candidate.meets_deadline(ask), candidate.tier) == (past, misses_deadline, tier)
+    };
+    let among: Vec<usize> = (0..candidates.len()).filter(|&index| is_chosen_from(&candidates[index])).collect();
+    let soonest = among.iter().filter_map(|&index| candidates[index].start()).min().unwrap_or(ask.now);
+    if soonest > ask.now && ask.is_retried {
+        let opens_sooner =
+            |candidate: &&Candidate| candidate.start().is_none() && candidate.past <= past && candidate.tier <= tier;
+        let until = eligible.filter(opens_sooner).filter_map(Candidate::opens).min();
+        if until.is_some_and(|until| until < soonest) {
+            return Choice::Refuse { is_late: false, until };
+        }
+    }
+    let is_due = |index: &&usize| {
+        let candidate = &candidates[**index];
+        candidate.rotation == Rotation::Due && candidate.start().is_some_and(|start| start <= ask.now)
+    };
+    let probe = among.iter().find(is_due).copied();
+    Choice::Enter(probe.unwrap_or_else(|| strategy.choose(candidates, &among, soonest, ask, turns)))
+}

@@ -1,0 +1,283 @@
+//! From a call to a member's stack that has it: choosing, waiting for readiness, choosing again.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower_aoai_core::{
+    BoxError, CallContext, Error, Outcome, Reason, Rejected, Replay,
+    classify::{ResponseHead, judge_head},
+    try_clone_request,
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    Mark,
+    fleet::Fleet,
+    roster::{Lineup, Place},
+    seat::Seat,
+    selection::{NAME, Said, Spurned, late, retry_at, select},
+    shared::Balancer,
+};
+
+/// One send of a call: what is known before a member's stack has it, and what is needed should that refuse.
+pub(crate) struct Sending<C, L, S, B> {
+    fleet: Arc<Fleet<C, L, S>>,
+    context: CallContext,
+    request: Option<Request<B>>,
+    /// What is sent if the chosen member refuses after all.
+    spare: Option<Request<B>>,
+    spurned: Spurned,
+    /// Chosen and not ready yet; the first that is gets the call.
+    readying: Vec<Readying<S>>,
+    /// While nobody is ready: until another member may be open.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Why a member's stack cannot be used.
+    unusable: Option<Error>,
+    /// Whether the call had to wait since the clock was read.
+    is_clock_stale: bool,
+}
+
+/// A member's stack that is asked whether it is ready; without a mark if the layer is off.
+struct Readying<S> {
+    seat: Arc<Seat>,
+    stack: S,
+    mark: Option<Mark>,
+}
+
+/// The least time until members that are all shut are asked again, where one says that it is open by then.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
+impl<C, L, S, B> Sending<C, L, S, B> {
+    pub(crate) fn new(fleet: Arc<Fleet<C, L, S>>, request: Request<B>, context: CallContext) -> Self {
+        Self {
+            fleet,
+            context,
+            request: Some(request),
+            spare: None,
+            spurned: Spurned::default(),
+            readying: Vec::new(),
+            timer: None,
+            unusable: None,
+            is_clock_stale: false,
+        }
+    }
+
+    fn balancer(&self) -> &Arc<Balancer> {
+        &self.fleet.shared.balancer
+    }
+
+    /// The clock was read for this call, and has gone on since.
+    pub(crate) const fn waits(&mut self) {
+        self.is_clock_stale = true;
+    }
+
+    fn now(&mut self) -> Instant {
+        if mem::take(&mut self.is_clock_stale) {
+            self.context.set_now(Instant::now());
+        }
+        self.context.now()
+    }
+
+    fn check_start(&self, now: Instant) -> Result<(), Rejected> {
+        match self.context.latest_start() {
+            Some(latest) if latest <= now => Err(Rejected::new(late(&self.context), NAME)),
+            _ => Ok(()),
+        }
+    }
+
+    /// After the member's stack has answered: whether the call goes to another one, because that one refused it unsent.
+    pub(crate) fn goes_on<R>(&mut self, mark: &mut Mark, result: &Result<Response<R>, Error>) -> bool {
+        match result {
+            Err(Error::Rejected(no)) if !mark.is_sent() && may_be_let_in_elsewhere(no.reason()) => {
+                mark.lost_race();
+                tracing::debug!(member = &*mark.seat().name, reason = ?no.reason(), "refused after all");
+                let spare = self.spare.take();
+                if spare.is_some() {
+                    self.request = spare;
+                    self.spurned.add(mark.seat(), Said::No(no.clone()));
+                }
+                self.request.is_some()
+            }
+            result => {
+                self.judge(mark, result);
+                false
+            }
+        }
+    }
+
+    fn judge<R>(&self, mark: &mut Mark, result: &Result<Response<R>, Error>) {
+        let now = Instant::now();
+        let classify = &*self.balancer().settings.classify;
+        let progress = self.context.last_attempt().map(|attempt| attempt.progress()).unwrap_or_default();
+        let verdict = match (result, progress.verdict) {
+            // A time limit in the member's stack dropped the attempt: to the observer that looks like a caller who left.
+            (Err(error), Some(verdict)) if verdict.outcome == Outcome::Cancelled => {
+                classify.failure(error, progress.first_content.is_some())
+            }
+            (_, Some(verdict)) => verdict,
+            (Err(error), None) => classify.failure(error, progress.first_content.is_some()),
+            // An observed answer without a verdict is a stream that is well so far.
+            (Ok(_), None) if progress.first_byte.is_some() => Outcome::Success.into(),
+            (Ok(response), None) => {
+                let head = ResponseHead { status: response.status(), headers: response.headers() };
+                judge_head(classify, self.context.call(), head)
+            }
+        };
+        mark.heard(now, verdict.outcome);
+        if verdict.outcome != Outcome::Success {
+            let lineup = self.fleet.shared.roster.lineup();
+            let at = retry_at(self.balancer(), &lineup, mark.seat(), &self.context, now, verdict.outcome);
+            if let Some(at) = at {
+                self.context.note_retry_at(at);
+            }
+        }
+    }
+}
+
+impl<C, L, S, B, R> Sending<C, L, S, B>
+where
+    L: Layer<C, Service = S>,
+    C: Clone,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Replay,
+{
+    /// Waits until a member's stack has the call.
+    pub(crate) fn poll_hand_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<(S::Future, Option<Mark>), Error>> {
+        loop {
+            if let Some(ready) = self.poll_readying(cx) {
+                return Poll::Ready(self.hand_down(ready));
+            }
+            let now = self.now();
+            let lineup = self.fleet.shared.roster.lineup();
+            match self.select(&lineup, now) {
+                Ok(index) => {
+                    let Place { seat, .. } = &lineup.places[index];
+                    let marked = || Mark::new(self.balancer(), Arc::clone(seat), &self.context, now);
+                    let mark = (!self.balancer().settings.is_off).then(marked);
+                    let stack = self.fleet.stack(&lineup, &lineup.places[index]);
+                    let mut chosen = Readying { seat: Arc::clone(seat), stack, mark };
+                    match chosen.stack.poll_ready(cx) {
+                        Poll::Ready(Ok(())) => return Poll::Ready(self.hand_down(chosen)),
+                        Poll::Ready(Err(error)) => self.give_up(chosen, Error::flatten(error)),
+                        Poll::Pending => {
+                            self.waits();
+                            self.spurned.add(seat, Said::Later);
+                            self.readying.push(chosen);
+                        }
+                    }
+                }
+                Err(refused) if self.readying.is_empty() => {
+                    return Poll::Ready(Err(self.unusable.take().unwrap_or_else(|| refused.into())));
+                }
+                Err(refused) => {
+                    self.check_start(now)?;
+                    let (opens, latest) = (refused.opens_at(), self.context.latest_start());
+                    let Some(at) = opens.into_iter().chain(latest).min() else {
+                        return Poll::Pending;
+                    };
+                    let at = at.max(now + LEAST_WAIT);
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+                    if timer.deadline() != at {
+                        timer.as_mut().reset(at);
+                    }
+                    ready!(timer.as_mut().poll(cx));
+                    self.timer = None;
+                }
+            }
+        }
+    }
+
+    fn select(&self, lineup: &Lineup<L>, now: Instant) -> Result<usize, Rejected> {
+        if !self.balancer().settings.is_off {
+            return select(self.balancer(), lineup, &self.spurned, &self.context, now);
+        }
+        let is_there = !lineup.places.is_empty() && self.spurned.len() == 0;
+        if is_there { Ok(0) } else { Err(Rejected::new(Reason::NoEndpoint, NAME)) }
+    }
+
+    /// The first of those that were not ready and are now.
+    fn poll_readying(&mut self, cx: &mut Context<'_>) -> Option<Readying<S>> {
+        let mut index = 0;
+        while index < self.readying.len() {
+            match self.readying[index].stack.poll_ready(cx) {
+                Poll::Ready(Ok(())) => return Some(self.readying.swap_remove(index)),
+                Poll::Ready(Err(error)) => {
+                    let unusable = self.readying.swap_remove(index);
+                    self.give_up(unusable, Error::flatten(error));
+                }
+                Poll::Pending => {
+                    self.waits();
+                    index += 1;
+                }
+            }
+        }
+        None
+    }
+
+    /// A stack whose readiness failed must not be used again; whether it was to say no, or is broken.
+    fn give_up(&mut self, unusable: Readying<S>, error: Error) {
+        let Readying { seat, mark, .. } = unusable;
+        self.spurned.withdraw(&seat);
+        if let Error::Rejected(no) = error {
+            match mark {
+                Some(mut mark) => mark.lost_race(),
+                None => self.unusable = Some(no.clone().into()),
+            }
+            self.spurned.add(&seat, Said::No(no));
+            return;
+        }
+        self.fleet.discard(&seat);
+        if let Some(mut mark) = mark {
+            let verdict = self.balancer().settings.classify.failure(&error, false);
+            mark.never_got_ready(verdict.outcome);
+        }
+        self.spurned.add(&seat, Said::Never);
+        self.unusable = Some(error);
+    }
+
+    fn hand_down(&mut self, ready: Readying<S>) -> Result<(S::Future, Option<Mark>), Error> {
+        let Readying { seat, mut stack, mut mark } = ready;
+        // Readiness that is not used is not kept.
+        self.readying.clear();
+        self.spurned.forgive();
+        self.timer = None;
+        let now = if self.is_clock_stale {
+            let now = self.now();
+            self.check_start(now)?;
+            now
+        } else {
+            self.context.now()
+        };
+        let mut request = self.request.take().ok_or_else(|| Rejected::new(Reason::NoEndpoint, NAME))?;
+        let below = CallContext::of(&mut request);
+        below.set_now(now);
+        if let Some(mark) = &mut mark {
+            let attempt = below.attempt();
+            attempt.note_endpoint(Arc::clone(&seat.name));
+            mark.hand_down(attempt);
+            self.context.note_served(|served| {
+                served.endpoint = Some(Arc::clone(&seat.name));
+                served.tier = Some(seat.tier);
+            });
+            if self.fleet.shared.roster.len() > self.spurned.len() + 1 {
+                self.spare = try_clone_request(&request);
+            }
+        }
+        Ok((stack.call(request), mark))
+    }
+}
+
+/// Whether a refusal is of one member's making.
+const fn may_be_let_in_elsewhere(reason: Reason) -> bool {
+    !matches!(reason, Reason::BodyTooLarge { .. } | Reason::BudgetSpent)
+}
