@@ -97,5 +97,5 @@ fn expected_finish(candidates: &[Candidate], among: &[usize], ask: &Ask) -> usiz
         left -= f64::from(candidates[index].weight);
         left < 0.0
     });
-    drawn.or_else(|| ties().last()).unwrap_or_default()
+    drawn.or_else(|| ties().next_back()).unwrap_or_default()
 }
