@@ -108,6 +108,12 @@ impl CallContext {
         &self.call
     }
 
+    /// The same, to be kept when the request is gone: cheaper than a clone of the whole context.
+    #[must_use]
+    pub fn shared_call(&self) -> Arc<Call> {
+        Arc::clone(&self.call)
+    }
+
     /// Says what a rewritten request asks for: how long its prompt is now, which output. For what lies below.
     ///
     /// The [spans](Call::spans) stay as they are: they point into the body as it was read.

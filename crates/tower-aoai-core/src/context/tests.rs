@@ -33,6 +33,7 @@ fn what_goes_down_is_seen_below_and_nowhere_else_and_what_comes_up_everywhere() 
     assert_eq!((above.priority(), above.tenant()), (Priority(0), None));
     assert_eq!((below.priority(), below.tenant()), (Priority(3), Some(Tenant::named("acme"))));
     assert_eq!(above.now(), above.started());
+    assert!(std::ptr::eq(&*below.shared_call(), above.call()), "one description for all");
 
     below.attempt().mark_sent(at);
     below.note_served(|served| served.tier = Some(1));
