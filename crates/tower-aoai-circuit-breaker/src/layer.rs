@@ -1,43 +1,76 @@
 use std::sync::Arc;
 
-use tower_aoai_core::{Asked, Availability, AzureClassifier, Classify};
+use tower_aoai_core::{Asked, Availability, Classify, Generator};
 use tower_layer::Layer;
 
-use crate::{CircuitBreaker, CircuitBreakerHandle};
+use crate::{CircuitBreaker, CircuitBreakerHandle, CircuitPolicy, InvalidPolicy, circuit::Circuit};
 
-/// Counts outcomes as yet; see the [crate's page](crate).
+/// Keeps calls from an unhealthy endpoint; see the [crate's page](crate).
 ///
-/// One layer value is one endpoint's state: every service it makes, and every clone, shares it.
+/// One layer value is one endpoint's circuit: every service it makes, and every clone, shares it, also one that is
+/// changed afterwards.
 #[derive(Debug, Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct CircuitBreakerLayer {
-    handle: CircuitBreakerHandle,
-    classify: Arc<dyn Classify>,
-    is_off: bool,
+    circuit: Arc<Circuit>,
 }
 
 impl CircuitBreakerLayer {
-    /// A closed breaker.
+    /// A closed circuit with the [default policy](CircuitPolicy::new).
     pub fn new() -> Self {
-        Self { handle: CircuitBreakerHandle::default(), classify: Arc::new(AzureClassifier::default()), is_off: false }
+        Self::unchecked(CircuitPolicy::new(), false)
     }
 
-    /// Lets every call through and counts none: for a stack whose type must not change.
+    /// A closed circuit that waits at most 10 s: see [`CircuitPolicy::below_balancer`].
+    pub fn below_balancer() -> Self {
+        Self::unchecked(CircuitPolicy::below_balancer(), false)
+    }
+
+    /// A closed circuit with this policy.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPolicy`] if the policy could not work: the message says which setting, and what would be right.
+    pub fn of(policy: CircuitPolicy) -> Result<Self, InvalidPolicy> {
+        policy.check()?;
+        Ok(Self::unchecked(policy, false))
+    }
+
+    /// Lets every call through and counts none: for a stack whose type must not change. Its handle has no effect on it.
     pub fn off() -> Self {
-        Self { is_off: true, ..Self::new() }
+        Self::unchecked(CircuitPolicy::new(), true)
     }
 
-    /// Judges answers by `classify` where no [`ObserveLayer`](tower_aoai_core::ObserveLayer) below has judged them.
-    /// Default: [`AzureClassifier`].
-    pub fn classify(mut self, classify: Arc<dyn Classify>) -> Self {
-        self.classify = classify;
-        self
+    fn unchecked(policy: CircuitPolicy, is_off: bool) -> Self {
+        Self { circuit: Arc::new(Circuit::new(policy, is_off)) }
     }
 
-    /// Shows the breaker's state.
+    /// Judges answers by `classify` where no [`ObserveLayer`](tower_aoai_core::ObserveLayer) below has judged them, and
+    /// the errors of layers between the two. Default: [`AzureClassifier`](tower_aoai_core::AzureClassifier).
+    pub fn classify(self, classify: Arc<dyn Classify>) -> Self {
+        self.with(|circuit| circuit.classify = classify)
+    }
+
+    /// What events call this circuit (`circuit`): the endpoint's name. Default: none.
+    pub fn name(self, name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        self.with(|circuit| circuit.name = Some(name))
+    }
+
+    /// Draws the jitter from a sequence that is the same for the same seed. Default: a seed of the system's.
+    pub fn seed(self, seed: u64) -> Self {
+        self.with(|circuit| circuit.generator = Generator::seeded(seed))
+    }
+
+    /// Shows, and changes, the circuit's state.
     #[must_use]
     pub fn handle(&self) -> CircuitBreakerHandle {
-        self.handle.clone()
+        CircuitBreakerHandle::new(Arc::clone(&self.circuit))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Circuit)) -> Self {
+        change(Arc::make_mut(&mut self.circuit));
+        self
     }
 }
 
@@ -49,7 +82,7 @@ impl Default for CircuitBreakerLayer {
 
 impl Asked for CircuitBreakerLayer {
     fn availability(&self) -> Arc<dyn Availability> {
-        self.handle.availability()
+        Arc::<crate::circuit::Shared>::clone(&self.circuit.state)
     }
 }
 
@@ -57,6 +90,6 @@ impl<S> Layer<S> for CircuitBreakerLayer {
     type Service = CircuitBreaker<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CircuitBreaker::new(inner, self.handle.clone(), Arc::clone(&self.classify), self.is_off)
+        CircuitBreaker::new(inner, Arc::clone(&self.circuit))
     }
 }

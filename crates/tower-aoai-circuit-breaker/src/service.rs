@@ -6,23 +6,31 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tower_aoai_core::{BoxError, CallContext, Classify, Error};
+use tokio::time::Instant;
+use tower_aoai_core::{BoxError, CallContext, Error};
 use tower_service::Service;
 
-use crate::{CircuitBreakerHandle, Permit, ResponseBody, ResponseFuture};
+use crate::{Permit, ResponseBody, ResponseFuture, circuit::Circuit};
 
 /// The service of a [`CircuitBreakerLayer`](crate::CircuitBreakerLayer).
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CircuitBreaker<S> {
     inner: S,
-    handle: CircuitBreakerHandle,
-    classify: Arc<dyn Classify>,
-    is_off: bool,
+    circuit: Arc<Circuit>,
+    /// This instance said that it is ready, to refuse, while the inner service is not.
+    is_inner_busy: bool,
 }
 
 impl<S> CircuitBreaker<S> {
-    pub(crate) fn new(inner: S, handle: CircuitBreakerHandle, classify: Arc<dyn Classify>, is_off: bool) -> Self {
-        Self { inner, handle, classify, is_off }
+    pub(crate) const fn new(inner: S, circuit: Arc<Circuit>) -> Self {
+        Self { inner, circuit, is_inner_busy: false }
+    }
+}
+
+impl<S: Clone> Clone for CircuitBreaker<S> {
+    /// Readiness stays with the instance that got it.
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.circuit))
     }
 }
 
@@ -37,13 +45,44 @@ where
     type Error = Error;
     type Future = ResponseFuture<S::Future>;
 
-    /// Forwards the inner service's readiness.
+    /// Forwards the inner service's readiness; but a circuit that refuses is ready to do so, whatever the inner service
+    /// is busy with. Nothing is reserved here.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx).map_err(Error::flatten)
+        let polled = self.inner.poll_ready(cx).map_err(Error::flatten);
+        self.is_inner_busy =
+            polled.is_pending() && !self.circuit.state.is_off() && self.circuit.state.is_shut(Instant::now);
+        if self.is_inner_busy { Poll::Ready(Ok(())) } else { polled }
     }
 
+    /// Asks the circuit at once, not when the future is first polled.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::CircuitOpen`](tower_aoai_core::Reason::CircuitOpen) while the circuit is open, or half-open with as many
+    /// probes under way as are allowed; [`Reason::QuotaSpent`](tower_aoai_core::Reason::QuotaSpent) while the server has
+    /// asked to wait. Nothing was sent then, no attempt began, and the instant is known from which on it is worth to ask
+    /// again, unless the circuit was opened by hand without an end. And the inner service's errors,
+    /// [flattened](Error::flatten).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future, or the body, counts for nothing and gives a probe's place back.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let permit = (!self.is_off).then(|| Permit::enter(&self.handle, &self.classify, CallContext::of(&mut request)));
-        ResponseFuture::new(self.inner.call(request), permit)
+        if self.circuit.state.is_off() {
+            return ResponseFuture::calling(self.inner.call(request), None);
+        }
+        if std::mem::take(&mut self.is_inner_busy) {
+            return ResponseFuture::refused(self.circuit.refusal(Instant::now()));
+        }
+        let (stamp, read) = match self.circuit.admit() {
+            Ok(admitted) => admitted,
+            Err(rejected) => return ResponseFuture::refused(rejected),
+        };
+        let context = CallContext::of(&mut request);
+        if let Some(now) = read {
+            context.set_now(now);
+        }
+        let permit = Permit::new(&self.circuit, context, stamp);
+        ResponseFuture::calling(self.inner.call(request), Some(permit))
     }
 }

@@ -1,0 +1,44 @@
+//! The probes of a half-open circuit.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::finding::later;
+
+/// Probes under way, each with a lease; none is ever waited for longer than that.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Probes {
+    leases: Vec<Lease>,
+    pub(crate) successes: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    probe: u64,
+    ends: Instant,
+}
+
+impl Probes {
+    /// Takes one of so many places. There must be a free one.
+    pub(crate) fn take(&mut self, now: Instant, probe: u64, lease: Duration) {
+        self.leases.retain(|lease| lease.ends > now);
+        self.leases.push(Lease { probe, ends: later(now, lease) });
+    }
+
+    /// Gives a place back, unless its lease is over and it is another's.
+    pub(crate) fn release(&mut self, probe: u64) {
+        self.leases.retain(|lease| lease.probe != probe);
+    }
+
+    /// How many are under way.
+    pub(crate) fn taken(&self, now: Instant) -> usize {
+        self.leases.iter().filter(|lease| lease.ends > now).count()
+    }
+
+    /// When a place is free again, if none of so many is now.
+    pub(crate) fn full_until(&self, now: Instant, places: u32) -> Option<Instant> {
+        let under_way = self.leases.iter().map(|lease| lease.ends).filter(|ends| *ends > now);
+        under_way.min().filter(|_| self.taken(now) >= places as usize)
+    }
+}
