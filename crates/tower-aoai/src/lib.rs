@@ -41,7 +41,7 @@
 //! | | `FallbackLayer` | goes on where a leg refused or was throttled |
 //! | each leg | `RetryAfterLayer` | works |
 //! | | `BalanceLayer` | takes the first that is open |
-//! | each endpoint | `CircuitBreakerLayer` | its shape |
+//! | each endpoint | `CircuitBreakerLayer` | works |
 //! | | `TokenBucketLayer` | works; does not learn from quota headers yet |
 //! | | `EndpointLayer` | its shape |
 //! | | [`IncludeUsageLayer`](core::IncludeUsageLayer), [`ObserveLayer`](core::ObserveLayer), [`AttemptTimeoutLayer`](core::AttemptTimeoutLayer) | works |
