@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
-use tower_aoai_core::Rejected;
+use tower_aoai_core::{Rejected, Tenant};
 
 use crate::{
     Charge, Permit, Priority,
@@ -34,7 +34,8 @@ impl Acquire {
     }
 
     pub(crate) const fn of(shared: Arc<Shared>, charge: Charge) -> Self {
-        let ask = Ask { charge, latest: None, is_deadline: false, spill_cost: None, priority: Priority(0) };
+        let ask =
+            Ask { charge, latest: None, is_deadline: false, spill_cost: None, priority: Priority(0), tenant: None };
         Self::new(shared, ask)
     }
 
@@ -47,6 +48,12 @@ impl Acquire {
     /// Which class it waits in, where the [order](crate::Order) asks for it.
     pub const fn priority(mut self, priority: Priority) -> Self {
         self.ask.priority = priority;
+        self
+    }
+
+    /// For whom it is, where the order [shares out](crate::Order::Fair).
+    pub const fn tenant(mut self, tenant: Tenant) -> Self {
+        self.ask.tenant = Some(tenant);
         self
     }
 

@@ -193,7 +193,7 @@ impl Desk {
     }
 
     fn let_through(&mut self, now: Instant, place: Place, wakes: &mut Wakes) {
-        if let Some(waiter) = self.queue.remove(place) {
+        if let Some(waiter) = self.queue.serve(place) {
             let waited = self.queue.waited(&waiter, now);
             let grant = self.grant(now, waiter.charge, waited);
             self.decided.insert(place.number(), Ok(grant));
@@ -239,9 +239,9 @@ impl Desk {
             return;
         }
         let behind: Vec<_> =
-            self.queue.others().take(LOOK_BEHIND).map(|(place, waiter)| (place, waiter.charge)).collect();
+            self.queue.in_order().skip(1).take(LOOK_BEHIND).map(|(place, waiter)| (place, waiter.charge)).collect();
         for (place, charge) in behind {
-            if self.ledger.may_pass(now, charge, head, head_at) {
+            if self.queue.may_pass(place, charge, head) && self.ledger.may_pass(now, charge, head, head_at) {
                 self.let_through(now, place, wakes);
             }
         }

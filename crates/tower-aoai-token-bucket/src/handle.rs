@@ -153,7 +153,14 @@ impl TokenBucketHandle {
     #[must_use]
     pub fn risk(&self, charge: Charge) -> Risk {
         let now = Instant::now();
-        let ask = Ask { charge, latest: None, is_deadline: false, spill_cost: None, priority: Priority::default() };
+        let ask = Ask {
+            charge,
+            latest: None,
+            is_deadline: false,
+            spill_cost: None,
+            priority: Priority::default(),
+            tenant: None,
+        };
         self.shared.look(|desk| desk.risk(now, &ask))
     }
 

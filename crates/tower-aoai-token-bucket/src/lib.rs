@@ -129,7 +129,7 @@ mod shared;
 mod window;
 
 use tower_aoai_core::GuardedBody;
-pub use tower_aoai_core::Priority;
+pub use tower_aoai_core::{Priority, Tenant};
 
 pub use self::{
     acquire::Acquire,

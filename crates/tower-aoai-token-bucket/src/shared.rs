@@ -67,6 +67,7 @@ impl Shared {
             is_deadline: latest.is_some() && latest == context.deadline(),
             spill_cost: context.spill_cost(),
             priority: context.priority(),
+            tenant: context.tenant(),
         }
     }
 }

@@ -18,8 +18,7 @@ impl Desk {
     }
 
     fn start_without(&self, now: Instant, ask: &Ask, cutoff: Option<Instant>, out: &[Place]) -> Option<Instant> {
-        let place = self.queue.place(now, ask);
-        let mut ahead = self.queue.before(place).filter(|(place, _)| !out.contains(place)).peekable();
+        let mut ahead = self.queue.ahead_of(now, ask).filter(|(place, _)| !out.contains(place)).peekable();
         if ahead.peek().is_none() {
             return self.ledger.earliest(now, ask.charge);
         }
@@ -70,10 +69,9 @@ impl Desk {
             return Ok(());
         };
         let own = ask.spill_cost.unwrap_or(u64::MAX);
-        let place = self.queue.place(now, ask);
         let mut cheaper: Vec<_> = self
             .queue
-            .before(place)
+            .ahead_of(now, ask)
             .filter_map(|(place, waiter)| Some((waiter.spill_cost()?, place)))
             .filter(|(cost, _)| *cost < own)
             .collect();

@@ -1,6 +1,7 @@
 use std::mem::size_of;
 
 use proptest::prelude::*;
+use tower_aoai_core::Tenant;
 
 use super::*;
 use crate::{Order, Priority, Quota, Risk, queue::Waiter};
@@ -12,6 +13,7 @@ fn ask(tokens: u64) -> Ask {
         is_deadline: false,
         spill_cost: None,
         priority: Priority::default(),
+        tenant: None,
     }
 }
 
@@ -156,6 +158,25 @@ fn p1_p2_classes_go_first_but_only_for_so_long() {
 }
 
 #[test]
+fn p3_the_one_who_floods_waits_behind_those_who_do_not() {
+    let now = Instant::now();
+    let mut desk = spent(&Quota::standard(1_000).order(Order::Fair { tenants: 8 }), now);
+    let of = |tenant: &str| Ask { tenant: Some(Tenant::named(tenant)), ..ask(500) };
+    let flood: Vec<_> = (0..6).map(|_| wait(&mut desk, now, &of("many"))).collect();
+    let few = [wait(&mut desk, now, &of("few")), wait(&mut desk, now, &of("few"))];
+    // Four go in the first two minutes, two of each.
+    let start = desk.start(now, &of("few"), None);
+    assert_eq!(start, Some(now + seconds(180)), "the third of few is the fifth or sixth of all");
+    for (minute, first, second) in [(1, flood[0], few[0]), (2, flood[1], few[1])] {
+        let at = now + seconds(60 * minute);
+        for place in [first, second] {
+            assert!(is_granted(&mut desk, at, place));
+            desk.send(at, at, Charge::tokens(500), &mut Vec::new());
+        }
+    }
+}
+
+#[test]
 fn the_earliest_deadline_goes_first() {
     let now = Instant::now();
     let mut desk = spent(&Quota::standard(1_000).order(Order::EarliestDeadline { patience: seconds(300) }), now);
@@ -292,6 +313,54 @@ proptest! {
     }
 
     /// Who is at the head starts when that was computed, or before, whoever comes later and passes.
+    /// Whoever comes, goes and passes: while two tenants both wait, what they are served differs by two charges at most.
+    #[test]
+    fn p3_tenants_who_wait_are_served_alike(
+        steps in prop::collection::vec((0u64..6_000, 1u64..600, 0usize..4, 0u8..8), 1..150),
+    ) {
+        const LARGEST: i64 = 600;
+        let mut now = Instant::now();
+        let mut desk = Quota::standard(1_000).order(Order::Fair { tenants: 8 }).guard(Duration::ZERO).desk(now);
+        let mut waiting: Vec<(Place, usize)> = Vec::new();
+        let mut served = [0i64; 4];
+        // For each pair: the least and the greatest difference since both wait.
+        let mut spread = [[None::<(i64, i64)>; 4]; 4];
+        for (time, tokens, tenant, what) in steps {
+            now += Duration::from_millis(time);
+            if what == 0 && !waiting.is_empty() {
+                let (place, _) = waiting.remove(tokens as usize % waiting.len());
+                desk.leave(now, place, &mut Vec::new());
+            } else if what < 7 {
+                let ask = Ask { tenant: Some(Tenant::named(&tenant)), ..ask(tokens) };
+                match desk.arrive(now, &ask, &mut Vec::new()) {
+                    Arrival::Granted(grant) => drop(desk.send(now, now, grant.charge, &mut Vec::new())),
+                    Arrival::Waits(place) => waiting.push((place, tenant)),
+                    Arrival::Refused(refused) => prop_assert!(false, "{refused:?}"),
+                }
+            }
+            let waited = |tenant, waiting: &[(Place, usize)]| waiting.iter().any(|(_, of)| *of == tenant);
+            let before: Vec<bool> = (0..4).map(|tenant| waited(tenant, &waiting)).collect();
+            desk.pump(now, &mut Vec::new());
+            while let Some(index) = waiting.iter().position(|(place, _)| desk.decided.contains_key(&place.number())) {
+                let (place, tenant) = waiting.remove(index);
+                let Told::Granted(grant) = told(&mut desk, now, place) else { unreachable!() };
+                desk.send(now, now, grant.charge, &mut Vec::new());
+                served[tenant] += grant.charge.tokens as i64;
+            }
+            for (one, other) in (0..4).flat_map(|one| (0..one).map(move |other| (one, other))) {
+                let difference = served[one] - served[other];
+                let both = before[one] && before[other] && waited(one, &waiting) && waited(other, &waiting);
+                spread[one][other] = both.then(|| {
+                    let (least, most) = spread[one][other].unwrap_or((difference, difference));
+                    (least.min(difference), most.max(difference))
+                });
+                if let Some((least, most)) = spread[one][other] {
+                    prop_assert!(most - least <= 2 * LARGEST, "{one} and {other}: {least} to {most}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn l6_l7_the_head_is_not_delayed_and_starts_at_its_instant(
         calls in prop::collection::vec((0u64..3_000, 1u64..900), 1..80), requests in prop::option::of(20u64..60),
