@@ -3,40 +3,29 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
-use tower_aoai_core::{Rejected, Tenant};
+use tokio::time::Instant;
+use tower_aoai_core::{Priority, Rejected, Tenant};
 
-use crate::{
-    Charge, Permit, Priority,
-    desk::{Arrival, Told},
-    queue::{Ask, Place},
-    shared::Shared,
-};
+use crate::{Ask, Local, Permit, Store, shared::Shared};
 
 /// Waits for a charge: see [`TokenBucketHandle::acquire`](crate::TokenBucketHandle::acquire).
 ///
 /// It takes its place in the queue when it is first polled, and keeps it until it is over or dropped. The head of the
 /// queue sets the one timer there is: a future that is polled no more, and not dropped, holds up those behind it.
 #[must_use = "futures do nothing unless polled"]
-pub struct Acquire {
-    shared: Arc<Shared>,
+pub struct Acquire<St: Store = Local> {
+    /// `None` once it is over.
+    shared: Option<Arc<Shared<St>>>,
     ask: Ask,
-    place: Option<Place>,
-    timer: Option<Pin<Box<Sleep>>>,
+    waiting: Option<St::Waiting>,
 }
 
-impl Acquire {
-    pub(crate) const fn new(shared: Arc<Shared>, ask: Ask) -> Self {
-        Self { shared, ask, place: None, timer: None }
-    }
-
-    pub(crate) const fn of(shared: Arc<Shared>, charge: Charge) -> Self {
-        let ask =
-            Ask { charge, latest: None, is_deadline: false, spill_cost: None, priority: Priority(0), tenant: None };
-        Self::new(shared, ask)
+impl<St: Store> Acquire<St> {
+    pub(crate) const fn new(shared: Arc<Shared<St>>, ask: Ask) -> Self {
+        Self { shared: Some(shared), ask, waiting: None }
     }
 
     /// Refuses what cannot start before `at`, at once where that can be told, and at that instant at the latest.
@@ -58,81 +47,41 @@ impl Acquire {
     }
 
     /// Tells it at which instant it was let through, too.
-    pub(crate) fn poll_at(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Permit, Instant), Rejected>> {
-        let mut now = Instant::now();
-        loop {
-            let (ask, place) = (self.ask, &mut self.place);
-            let told = self.shared.change(|desk, wakes| {
-                let waits_at = match *place {
-                    Some(place) => place,
-                    None => match desk.arrive(now, &ask, wakes) {
-                        Arrival::Granted(grant) => return Told::Granted(grant),
-                        Arrival::Refused(refused) => return Told::Refused(refused),
-                        Arrival::Waits(here) => *place.insert(here),
-                    },
-                };
-                desk.poll(now, waits_at, cx.waker(), wakes)
-            });
-            match told {
-                Told::Granted(grant) => {
-                    self.place = None;
-                    self.timer = None;
-                    if grant.is_near_limit {
-                        tracing::info!("the use of the quota has risen to its threshold");
-                    }
-                    if !grant.waited.is_zero() {
-                        let waited_ms = u64::try_from(grant.waited.as_millis()).unwrap_or(u64::MAX);
-                        tracing::debug!(waited_ms, tokens = grant.charge.tokens, "let through");
-                    }
-                    return Poll::Ready(Ok((Permit::new(Arc::clone(&self.shared), grant), now)));
-                }
-                Told::Refused(refused) => {
-                    self.place = None;
-                    self.timer = None;
-                    tracing::debug!(reason = ?refused.reason(), tokens = ask.charge.tokens, "refused");
-                    return Poll::Ready(Err(refused));
-                }
-                Told::Wait(None) => {
-                    self.timer = None;
-                    return Poll::Pending;
-                }
-                Told::Wait(Some(at)) => {
-                    let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-                    if timer.deadline() != at {
-                        timer.as_mut().reset(at);
-                    }
-                    if timer.as_mut().poll(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    now = Instant::now().max(at);
-                }
-            }
-        }
+    pub(crate) fn poll_at(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Permit<St>, Instant), Rejected>> {
+        let Some(shared) = &self.shared else {
+            return Poll::Pending;
+        };
+        let waiting = self.waiting.get_or_insert_default();
+        let answer = ready!(shared.store.poll_reserve(&self.ask, waiting, cx));
+        self.waiting = None;
+        let shared = self.shared.take();
+        Poll::Ready(
+            answer.map(|granted| (Permit::new(shared, self.ask.charge, granted.ticket, granted.waited), granted.at)),
+        )
     }
 }
 
-impl Future for Acquire {
-    type Output = Result<Permit, Rejected>;
+impl<St: Store> Future for Acquire<St> {
+    type Output = Result<Permit<St>, Rejected>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.poll_at(cx).map_ok(|(permit, _)| permit)
     }
 }
 
-impl Drop for Acquire {
+impl<St: Store> Drop for Acquire<St> {
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            let now = Instant::now();
-            self.shared.change(|desk, wakes| desk.leave(now, place, wakes));
+        if let (Some(shared), Some(waiting)) = (&self.shared, &mut self.waiting) {
+            shared.store.abandon(&self.ask, waiting);
         }
     }
 }
 
-impl fmt::Debug for Acquire {
+impl<St: Store> fmt::Debug for Acquire<St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acquire")
             .field("charge", &self.ask.charge)
-            .field("is_queued", &self.place.is_some())
+            .field("is_waiting", &self.waiting.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -30,6 +30,17 @@ pub trait Estimate: fmt::Debug + Send + Sync {
     /// The charge of a call, in tokens.
     fn charge(&self, call: &Call) -> u64;
 
+    /// The prompt's part of the charge, in tokens. Default: a token for four bytes.
+    fn prompt(&self, call: &Call) -> u64 {
+        (call.prompt_bytes as u64).div_ceil(4)
+    }
+
+    /// The charge of a call whose answer is known to take so many tokens, of all choices. Default: as if that had been
+    /// [used](Self::actual).
+    fn charge_of(&self, call: &Call, output: u64) -> u64 {
+        self.actual(&Usage::new(self.prompt(call), output))
+    }
+
     /// What a call has cost, in tokens, by the usage its answer tells; matters only where the
     /// [accounting](crate::Accounting) corrects. Default: input and output.
     fn actual(&self, usage: &Usage) -> u64 {
@@ -82,7 +93,7 @@ impl AzureEstimate {
 
 impl Estimate for AzureEstimate {
     fn charge(&self, call: &Call) -> u64 {
-        let prompt = (call.prompt_bytes as u64).div_ceil(4);
+        let prompt = self.prompt(call);
         let default = if call.operation == Operation::Embeddings { 0 } else { self.default_output };
         let output = call.max_output_tokens.unwrap_or(default).saturating_mul(call.choices.max(1));
         prompt.saturating_add(output.saturating_mul(self.output_ratio))

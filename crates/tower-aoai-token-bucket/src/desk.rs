@@ -6,10 +6,10 @@ use tokio::time::Instant;
 use tower_aoai_core::{QuotaHeaders, Reason, Rejected};
 
 use crate::{
-    Charge, Limits,
+    Ask, Cause, Charge, Limits, Settlement,
     desk::outlook::{late, until},
     ledger::{Booking, Ledger, Lesson},
-    queue::{Ask, Place, Queue},
+    queue::{Place, Queue},
 };
 
 mod outlook;
@@ -78,17 +78,6 @@ pub(crate) enum Told {
     Wait(Option<Instant>),
 }
 
-/// Why the server is not to be asked for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
-    /// Its quota of tokens is spent, or it did not say which.
-    Tokens,
-    /// Another quota, or its capacity.
-    Quota,
-    /// It is not well.
-    Health,
-}
-
 /// Who has to be woken once the lock is given back.
 pub(crate) type Wakes = Vec<Waker>;
 
@@ -122,10 +111,6 @@ impl Desk {
 
     fn tick(&mut self, now: Instant) -> Instant {
         self.clock = self.clock.max(now);
-        self.clock
-    }
-
-    pub(crate) const fn clock(&self) -> Instant {
         self.clock
     }
 
@@ -204,7 +189,7 @@ impl Desk {
     /// Decides whatever can be decided now. To be called after everything that happens.
     pub(crate) fn pump(&mut self, now: Instant, wakes: &mut Wakes) {
         let now = self.tick(now);
-        if self.queue.len() == 0 && self.alarm.is_none() {
+        if self.is_quiet() {
             return;
         }
         while let Some((latest, place)) = self.queue.first_latest()
@@ -294,9 +279,16 @@ impl Desk {
         self.pump(now, wakes);
     }
 
-    pub(crate) fn cancel(&mut self, now: Instant, charge: Charge, wakes: &mut Wakes) {
+    /// Like [`settle`](Self::settle) asks for the time only where somebody waits for it: it costs as much as the rest.
+    pub(crate) fn cancel(&mut self, now: impl FnOnce() -> Instant, charge: Charge, wakes: &mut Wakes) {
         self.ledger.cancel(charge);
-        self.pump(now, wakes);
+        if !self.is_quiet() {
+            self.pump(now(), wakes);
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.queue.len() == 0 && self.alarm.is_none()
     }
 
     pub(crate) fn send(&mut self, now: Instant, sent: Instant, charge: Charge, wakes: &mut Wakes) -> Booking {
@@ -307,22 +299,26 @@ impl Desk {
 
     pub(crate) fn settle(
         &mut self,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         booking: Booking,
         charge: Charge,
-        actual: Option<u64>,
+        generation: u32,
+        settlement: Settlement,
         wakes: &mut Wakes,
     ) {
-        self.ledger.settle(now, booking, charge, actual);
+        let is_timeless = self.is_quiet() && settlement.actual.is_none();
+        let now = if is_timeless { self.clock } else { self.tick(now()) };
+        self.ledger.end(now, generation, settlement.ending);
+        self.ledger.settle(now, booking, charge, settlement.actual);
         self.pump(now, wakes);
     }
 
-    pub(crate) fn shut_until(&mut self, now: Instant, until: Instant, news: News, wakes: &mut Wakes) {
-        if news == News::Tokens {
+    pub(crate) fn shut_until(&mut self, now: Instant, until: Instant, cause: Cause, wakes: &mut Wakes) {
+        if cause == Cause::Tokens {
             self.ledger.lower_share(now);
         }
         self.ledger.shut_until(until);
-        self.counts.throttled += u64::from(news != News::Health);
+        self.counts.throttled += u64::from(cause != Cause::Health);
         self.pump(now, wakes);
     }
 

@@ -13,44 +13,47 @@ use tokio::time::Instant;
 use tower_aoai_core::{BoxError, CallContext, Error, Guard, GuardedBody, Reason, Rejected, classify::ResponseHead};
 use tower_service::Service;
 
-use crate::{Acquire, Reservation, ResponseBody, desk::NAME};
+use crate::{Acquire, Local, Reservation, ResponseBody, Store, desk::NAME};
 
 /// The future of a [`TokenBucket`](crate::TokenBucket).
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<S, B>
+pub struct ResponseFuture<S, B, St = Local>
 where
     S: Service<Request<B>>,
+    St: Store,
 {
     service: S,
     request: Option<Request<B>>,
     /// The wait; `None` once it is over.
-    acquire: Option<Acquire>,
+    acquire: Option<Acquire<St>>,
     /// Whether the inner service was not ready when the call was let through.
     is_clock_stale: bool,
     #[pin]
     calling: Option<S::Future>,
     /// Behind what it guards, so that it is dropped after it.
-    reservation: Option<Reservation>,
+    reservation: Option<Reservation<St>>,
 }
 
-impl<S, B> ResponseFuture<S, B>
+impl<S, B, St> ResponseFuture<S, B, St>
 where
     S: Service<Request<B>>,
+    St: Store,
 {
-    pub(crate) const fn new(service: S, request: Request<B>, acquire: Option<Acquire>) -> Self {
+    pub(crate) const fn new(service: S, request: Request<B>, acquire: Option<Acquire<St>>) -> Self {
         Self { service, request: Some(request), acquire, is_clock_stale: false, calling: None, reservation: None }
     }
 }
 
-impl<S, B, ResB> Future for ResponseFuture<S, B>
+impl<S, B, St, ResB> Future for ResponseFuture<S, B, St>
 where
+    St: Store,
     S: Service<Request<B>, Response = Response<ResB>>,
     S::Error: Into<BoxError>,
     ResB: Body<Data = Bytes>,
     ResB::Error: Into<BoxError>,
 {
-    type Output = Result<Response<ResponseBody<ResB>>, Error>;
+    type Output = Result<Response<ResponseBody<ResB, St>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -75,7 +78,7 @@ where
                     if !waited.is_zero() {
                         context.note_served(|served| served.waited = served.waited.saturating_add(waited));
                     }
-                    *this.reservation = Some(Reservation::new(permit, context.attempt()));
+                    *this.reservation = Some(Reservation::new(permit, context));
                 }
             }
             match this.service.poll_ready(cx) {
@@ -113,11 +116,12 @@ fn check_start(context: &mut CallContext) -> Result<(), Rejected> {
     }
 }
 
-fn finish<ResB>(
+fn finish<ResB, St>(
     result: Result<Response<ResB>, Error>,
-    mut reservation: Option<Reservation>,
-) -> Result<Response<ResponseBody<ResB>>, Error>
+    mut reservation: Option<Reservation<St>>,
+) -> Result<Response<ResponseBody<ResB, St>>, Error>
 where
+    St: Store,
     ResB: Body<Data = Bytes>,
 {
     match result {
@@ -136,9 +140,10 @@ where
     }
 }
 
-impl<S, B> fmt::Debug for ResponseFuture<S, B>
+impl<S, B, St> fmt::Debug for ResponseFuture<S, B, St>
 where
     S: Service<Request<B>>,
+    St: Store,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")

@@ -1,14 +1,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use tower_aoai_core::{Availability, Reason};
+use tower_aoai_core::{Availability, CallContext, Reason};
 
-use crate::{Acquire, Charge, Dimension, Limits, Priority, Quota, desk::Counts, queue::Ask, shared::Shared};
+use crate::{
+    Accounting, Acquire, Ask, Charge, Dimension, Estimate, Limits, Local, Prediction, Quota, Store, desk::Counts,
+    shared::Shared,
+};
 
 /// Shows, and changes, the quota that all services of one layer share; takes from it without HTTP, too.
-#[derive(Clone)]
-pub struct TokenBucketHandle {
-    shared: Arc<Shared>,
+pub struct TokenBucketHandle<St = Local> {
+    shared: Arc<Shared<St>>,
 }
 
 /// A quota's state at one instant.
@@ -80,15 +82,16 @@ pub enum Risk {
 }
 
 impl TokenBucketHandle {
-    pub(crate) fn new(quota: &Quota) -> Self {
-        Self { shared: Arc::new(Shared::new(quota)) }
+    pub(crate) fn of(quota: &Quota) -> Self {
+        let store = Local::new(quota.desk(Instant::now()));
+        Self::new(store, Arc::clone(&quota.estimate), Arc::clone(&quota.accounting))
     }
 
     /// The state as it is now.
     #[must_use]
     pub fn snapshot(&self) -> TokenBucketSnapshot {
         let now = Instant::now();
-        self.shared.look(|desk| {
+        self.shared.store.look(|desk| {
             let (tokens_used, tokens_limit) = desk.ledger.tokens(now).unwrap_or_default();
             let (requests_used, requests_limit) = desk.ledger.requests(now).unwrap_or_default();
             let (learned_tokens_per_minute, learned_requests_per_minute) = desk.ledger.learned();
@@ -118,6 +121,59 @@ impl TokenBucketHandle {
         })
     }
 
+    /// What would become of a call of this charge, without a deadline, that comes now.
+    #[must_use]
+    pub fn risk(&self, charge: Charge) -> Risk {
+        let now = Instant::now();
+        self.shared.store.look(|desk| desk.risk(now, &Ask::new(charge)))
+    }
+
+    /// Other limits from now on, for calls that wait, too. What was let through stays counted.
+    ///
+    /// Those who wait for more than there will ever be are refused. A limit that was `None` begins with nothing used.
+    pub fn set_limits(&self, limits: Limits) {
+        let now = Instant::now();
+        self.shared.store.change(|desk, wakes| desk.set_limits(now, limits, wakes));
+    }
+
+    /// The limits as they are configured; what the server tells of them is in the [snapshot](Self::snapshot).
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.shared.store.look(|desk| desk.ledger.configured())
+    }
+
+    /// Starts counting calls and waits anew. What is used of the quota, and a gate, stay: the server forgets nothing.
+    pub fn reset(&self) {
+        self.shared.store.change(|desk, _| desk.counts = Counts::default());
+    }
+}
+
+impl<St> TokenBucketHandle<St> {
+    pub(crate) fn new(store: St, estimate: Arc<dyn Estimate>, accounting: Arc<dyn Accounting>) -> Self {
+        Self { shared: Arc::new(Shared::new(store, estimate, accounting)) }
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared<St>> {
+        &self.shared
+    }
+
+    /// Where the quota is kept.
+    #[must_use]
+    pub fn store(&self) -> &St {
+        &self.shared.store
+    }
+
+    /// How long the answer to a call will be, by the answers to calls like it: of the same
+    /// [tenant](CallContext::tenant), with a prompt of about the same size, limited or not. What is not known of these is
+    /// taken from all calls, and from what it asks for; `None` while nothing is known, for want of answers or of an
+    /// [`ObserveLayer`](tower_aoai_core::ObserveLayer) below.
+    #[must_use]
+    pub fn predict(&self, call: &CallContext) -> Option<Prediction> {
+        self.shared.predict(call)
+    }
+}
+
+impl<St: Store> TokenBucketHandle<St> {
     /// Waits for a charge in the same queue as the layer's calls.
     ///
     /// ```
@@ -145,62 +201,30 @@ impl TokenBucketHandle {
     /// # Cancellation
     ///
     /// Dropping the future leaves the queue; what was granted and not yet taken goes back.
-    pub fn acquire(&self, charge: Charge) -> Acquire {
-        Acquire::of(Arc::clone(&self.shared), charge)
-    }
-
-    /// What would become of a call of this charge, without a deadline, that comes now.
-    #[must_use]
-    pub fn risk(&self, charge: Charge) -> Risk {
-        let now = Instant::now();
-        let ask = Ask {
-            charge,
-            latest: None,
-            is_deadline: false,
-            spill_cost: None,
-            priority: Priority::default(),
-            tenant: None,
-        };
-        self.shared.look(|desk| desk.risk(now, &ask))
-    }
-
-    /// Other limits from now on, for calls that wait, too. What was let through stays counted.
-    ///
-    /// Those who wait for more than there will ever be are refused. A limit that was `None` begins with nothing used.
-    pub fn set_limits(&self, limits: Limits) {
-        let now = Instant::now();
-        self.shared.change(|desk, wakes| desk.set_limits(now, limits, wakes));
-    }
-
-    /// The limits as they are configured; what the server tells of them is in the [snapshot](Self::snapshot).
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        self.shared.look(|desk| desk.ledger.configured())
-    }
-
-    /// Starts counting calls and waits anew. What is used of the quota, and a gate, stay: the server forgets nothing.
-    pub fn reset(&self) {
-        self.shared.change(|desk, _| desk.counts = Counts::default());
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub fn acquire(&self, charge: Charge) -> Acquire<St> {
+        Acquire::new(Arc::clone(&self.shared), Ask::new(charge))
     }
 
     pub(crate) fn availability(&self) -> Arc<dyn Availability> {
-        Arc::<Shared>::clone(&self.shared)
+        Arc::<Shared<St>>::clone(&self.shared)
+    }
+}
+
+impl<St> Clone for TokenBucketHandle<St> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
 impl Default for TokenBucketHandle {
     /// Of a quota without limits.
     fn default() -> Self {
-        Self::new(&Quota::default())
+        Self::of(&Quota::default())
     }
 }
 
-impl fmt::Debug for TokenBucketHandle {
+impl<St: fmt::Debug> fmt::Debug for TokenBucketHandle<St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TokenBucketHandle").field(&self.snapshot()).finish()
+        f.debug_tuple("TokenBucketHandle").field(&self.shared.store).finish()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::{
-    Accounting, Charge, Limits, WindowModel,
+    Charge, Limits, WindowModel,
     adaptive::Adaptive,
     learned::{LearnedLimit, Others, Sends},
     share::Share,
@@ -22,7 +22,6 @@ pub(crate) use self::hear::Lesson;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) model: WindowModel,
-    pub(crate) accounting: Accounting,
     /// How much later than the one before it a request may arrive.
     pub(crate) guard: Duration,
     pub(crate) headers: Headers,
@@ -330,12 +329,10 @@ impl Ledger {
         Booking { tokens, sent: Some(sent), used, sends, others: self.others.total }
     }
 
-    /// A sent call has ended; `actual` is what it used, where that is known.
+    /// A sent call has ended; `actual` is what it is settled for, where that is not its charge.
     pub(crate) fn settle(&mut self, now: Instant, booking: Booking, charge: Charge, actual: Option<u64>) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if let (Accounting::CorrectOnCompletion, Some(actual), Some(window)) =
-            (self.rules.accounting, actual, &mut self.tokens)
-        {
+        if let (Some(actual), Some(window)) = (actual, &mut self.tokens) {
             window.correct(now, booking.tokens, charge.tokens, actual);
         }
         self.tally.settled += u128::from(charge.tokens);

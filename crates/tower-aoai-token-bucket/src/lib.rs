@@ -109,6 +109,7 @@
 //! - The lengths of answers are not learned, and there is no forecast of use.
 //! - The state is this process's own; several replicas must share the limits out among them.
 
+mod accounting;
 mod acquire;
 mod adaptive;
 mod charge;
@@ -118,7 +119,9 @@ mod handle;
 mod layer;
 mod learned;
 mod ledger;
+mod lengths;
 mod limits;
+mod local;
 mod permit;
 mod queue;
 mod quota;
@@ -126,12 +129,14 @@ mod reservation;
 mod service;
 mod share;
 mod shared;
+mod store;
 mod window;
 
 use tower_aoai_core::GuardedBody;
 pub use tower_aoai_core::{Priority, Tenant};
 
 pub use self::{
+    accounting::{Accounting, ChargeEstimate, CorrectOnCompletion, Used},
     acquire::Acquire,
     adaptive::InFlightRange,
     charge::{AzureEstimate, Charge, Estimate},
@@ -139,13 +144,16 @@ pub use self::{
     handle::{Risk, TokenBucketHandle, TokenBucketSnapshot},
     layer::TokenBucketLayer,
     ledger::{Dimension, Ending},
-    limits::{Accounting, Limits, WindowModel},
+    lengths::Prediction,
+    limits::{Limits, WindowModel},
+    local::{Local, LocalTicket, LocalWaiting},
     permit::Permit,
     queue::Order,
     quota::Quota,
     reservation::Reservation,
     service::TokenBucket,
+    store::{Ask, Cause, Granted, Settlement, Store},
 };
 
 /// The response body of a [`TokenBucket`].
-pub type ResponseBody<B> = GuardedBody<B, Reservation>;
+pub type ResponseBody<B, St = Local> = GuardedBody<B, Reservation<St>>;

@@ -135,16 +135,3 @@ impl WindowModel {
         Self::Utilisation { window: MINUTE }
     }
 }
-
-/// What becomes of a charge when the server says what the call really used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Accounting {
-    /// Nothing: the server charged the estimate. Azure's standard deployments, where no refund is documented.
-    #[default]
-    ChargeEstimate,
-    /// It is corrected, up or down: Azure's provisioned deployments.
-    ///
-    /// Where the answer tells no usage the estimate stands.
-    CorrectOnCompletion,
-}

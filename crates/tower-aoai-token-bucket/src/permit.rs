@@ -1,59 +1,54 @@
-use std::{fmt, mem, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tower_aoai_core::QuotaHeaders;
 
-use crate::{Charge, Ending, desk::Grant, ledger::Booking, shared::Shared};
+use crate::{Charge, Ending, Local, Settlement, Store, Used, shared::Shared};
 
 /// A granted charge, for code that is no tower stack: see [`TokenBucketHandle::acquire`](crate::TokenBucketHandle::acquire).
 ///
 /// It holds its place in flight until it is dropped. One that is dropped unsent is given back whole; one that was
-/// [sent](Self::sent) is settled: for what was [used](Self::used) where the [accounting](crate::Accounting) corrects, for
-/// its estimate otherwise.
+/// [sent](Self::sent) is settled: as the [accounting](crate::Accounting) has it, for what was [used](Self::used) or for
+/// its charge.
 #[must_use = "a permit that is dropped is given back"]
-pub struct Permit {
-    shared: Arc<Shared>,
-    grant: Grant,
-    stage: Stage,
-    actual: Option<u64>,
+pub struct Permit<St: Store = Local> {
+    /// Until it is settled.
+    held: Option<(Arc<Shared<St>>, St::Ticket)>,
+    charge: Charge,
+    waited: Duration,
+    is_sent: bool,
+    used: Used,
     ending: Ending,
 }
 
-#[derive(Clone, Copy)]
-enum Stage {
-    Reserved,
-    Sent(Booking),
-    Over,
-}
-
-impl Permit {
-    pub(crate) const fn new(shared: Arc<Shared>, grant: Grant) -> Self {
-        Self { shared, grant, stage: Stage::Reserved, actual: None, ending: Ending::Unknown }
+impl<St: Store> Permit<St> {
+    pub(crate) fn new(shared: Option<Arc<Shared<St>>>, charge: Charge, ticket: St::Ticket, waited: Duration) -> Self {
+        let held = shared.map(|shared| (shared, ticket));
+        Self { held, charge, waited, is_sent: false, used: Used::default(), ending: Ending::Unknown }
     }
 
     /// What was granted.
     #[must_use]
     pub const fn charge(&self) -> Charge {
-        self.grant.charge
+        self.charge
     }
 
     /// How long it was waited for.
     #[must_use]
     pub const fn waited(&self) -> Duration {
-        self.grant.waited
+        self.waited
     }
 
     /// The charge is on its way to the server: it ages from now on. Later calls change nothing.
     pub fn sent(&mut self) {
-        if self.is_reserved() {
-            let now = Instant::now();
-            self.sent_at(now, now);
+        if !self.is_sent {
+            self.sent_at(Instant::now());
         }
     }
 
     /// What the server says it used, in tokens.
     pub const fn used(&mut self, tokens: u64) {
-        self.actual = Some(tokens);
+        self.used.reported = Some(tokens);
     }
 
     /// How it ended; matters where the limit of calls in flight [adapts](crate::Limits::adaptive_in_flight).
@@ -62,71 +57,53 @@ impl Permit {
     }
 
     pub(crate) const fn is_reserved(&self) -> bool {
-        matches!(self.stage, Stage::Reserved)
+        !self.is_sent
     }
 
-    pub(crate) fn sent_at(&mut self, now: Instant, sent: Instant) {
-        if self.is_reserved() {
-            let charge = self.charge();
-            let booking = self.shared.change(|desk, wakes| desk.send(now, sent, charge, wakes));
-            self.stage = Stage::Sent(booking);
+    /// What was seen of an answer that did not come to its end.
+    pub(crate) const fn seen(&mut self, tokens: u64) {
+        self.used.seen = Some(tokens);
+    }
+
+    pub(crate) fn sent_at(&mut self, sent: Instant) {
+        if let Some((shared, ticket)) = &mut self.held
+            && !self.is_sent
+        {
+            shared.store.sent(ticket, self.charge, sent);
+            self.is_sent = true;
         }
     }
 
     /// The headers of the answer.
-    pub(crate) fn heard(&self, now: Instant, headers: &QuotaHeaders) {
-        let Stage::Sent(booking) = self.stage else {
+    pub(crate) fn heard(&self, headers: &QuotaHeaders) {
+        if let Some((shared, ticket)) = &self.held
+            && self.is_sent
+        {
+            shared.store.hear(ticket, headers);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> Option<&Shared<St>> {
+        self.held.as_ref().map(|(shared, _)| &**shared)
+    }
+}
+
+impl<St: Store> Drop for Permit<St> {
+    fn drop(&mut self) {
+        let Some((shared, ticket)) = self.held.take() else {
             return;
         };
-        let lesson = self.shared.change(|desk, wakes| desk.hear(now, booking, headers, wakes));
-        if lesson.changes_limits() {
-            tracing::info!(
-                tokens_per_minute = lesson.tokens,
-                requests_per_minute = lesson.requests,
-                "the server says that the quota is another one than was in force"
-            );
-        }
-        if lesson.others > 0 {
-            tracing::trace!(tokens = lesson.others, "others use the quota, too");
-        }
-    }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-}
-
-impl Permit {
-    /// What drop does, at an instant that is known already.
-    pub(crate) fn end(&mut self, now: Instant) {
-        let charge = self.charge();
-        match mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Over => {}
-            Stage::Reserved => self.shared.change(|desk, wakes| desk.cancel(now, charge, wakes)),
-            Stage::Sent(booking) => {
-                let (actual, ending, generation) = (self.actual, self.ending, self.grant.generation);
-                self.shared.change(|desk, wakes| {
-                    desk.ledger.end(now, generation, ending);
-                    desk.settle(now, booking, charge, actual, wakes);
-                });
-            }
+        if self.is_sent {
+            let actual = shared.accounting.settle(self.charge.tokens, self.used);
+            shared.store.settle(ticket, self.charge, Settlement { actual, ending: self.ending });
+        } else {
+            shared.store.cancel(ticket, self.charge);
         }
     }
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if !matches!(self.stage, Stage::Over) {
-            self.end(Instant::now());
-        }
-    }
-}
-
-impl fmt::Debug for Permit {
+impl<St: Store> fmt::Debug for Permit<St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit")
-            .field("charge", &self.charge())
-            .field("is_sent", &!self.is_reserved())
-            .finish_non_exhaustive()
+        f.debug_struct("Permit").field("charge", &self.charge).field("is_sent", &self.is_sent).finish_non_exhaustive()
     }
 }

@@ -8,10 +8,9 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tower_aoai_core::{Priority, Tenant};
 
 use self::lanes::{Lanes, weight};
-use crate::{Charge, window::later};
+use crate::{Ask, Charge, window::later};
 
 mod lanes;
 
@@ -44,18 +43,6 @@ pub enum Order {
         /// For how many tenants at once there is an account.
         tenants: usize,
     },
-}
-
-/// What a call asks for at the queue.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ask {
-    pub(crate) charge: Charge,
-    pub(crate) latest: Option<Instant>,
-    /// Whether `latest` is the deadline and not a start-by.
-    pub(crate) is_deadline: bool,
-    pub(crate) spill_cost: Option<u64>,
-    pub(crate) priority: Priority,
-    pub(crate) tenant: Option<Tenant>,
 }
 
 /// A place in the queue.

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    Accounting, AzureEstimate, Estimate, Limits, Order, WindowModel,
+    Accounting, AzureEstimate, ChargeEstimate, CorrectOnCompletion, Estimate, Limits, Order, WindowModel,
     desk::Desk,
     ledger::{Headers, Ledger, Rules},
     queue::Queue,
@@ -22,7 +22,6 @@ use crate::{
 pub struct Quota {
     pub(crate) limits: Limits,
     model: WindowModel,
-    accounting: Accounting,
     guard: Duration,
     headers: Headers,
     order: Order,
@@ -30,6 +29,7 @@ pub struct Quota {
     never_waits: bool,
     near_limit: u8,
     pub(crate) estimate: Arc<dyn Estimate>,
+    pub(crate) accounting: Arc<dyn Accounting>,
 }
 
 impl Default for Quota {
@@ -44,7 +44,6 @@ impl Quota {
         Self {
             limits,
             model: WindowModel::default(),
-            accounting: Accounting::default(),
             guard: Duration::from_millis(100),
             headers: Headers::default(),
             order: Order::default(),
@@ -52,6 +51,7 @@ impl Quota {
             never_waits: false,
             near_limit: 80,
             estimate: Arc::new(AzureEstimate::default()),
+            accounting: Arc::new(ChargeEstimate),
         }
     }
 
@@ -65,7 +65,7 @@ impl Quota {
     pub fn provisioned(tokens_per_minute: u64, output_ratio: u64) -> Self {
         Self::standard(tokens_per_minute)
             .model(WindowModel::utilisation())
-            .accounting(Accounting::CorrectOnCompletion)
+            .accounting(CorrectOnCompletion)
             .estimate(AzureEstimate::new().output_ratio(output_ratio))
     }
 
@@ -81,9 +81,9 @@ impl Quota {
         self
     }
 
-    /// What becomes of a charge when the real use is known. Default [`Accounting::ChargeEstimate`].
-    pub fn accounting(mut self, accounting: Accounting) -> Self {
-        self.accounting = accounting;
+    /// What becomes of a charge when the real use is known. Default [`ChargeEstimate`].
+    pub fn accounting(mut self, accounting: impl Accounting + 'static) -> Self {
+        self.accounting = Arc::new(accounting);
         self
     }
 
@@ -141,12 +141,8 @@ impl Quota {
         self
     }
 
-    pub(crate) const fn never_waits(&self) -> bool {
-        self.never_waits
-    }
-
     pub(crate) fn desk(&self, now: Instant) -> Desk {
-        let rules = Rules { model: self.model, accounting: self.accounting, guard: self.guard, headers: self.headers };
+        let rules = Rules { model: self.model, guard: self.guard, headers: self.headers };
         let ledger = Ledger::new(rules, self.limits, now);
         Desk::new(ledger, Queue::new(self.order, now), self.queue_limit, self.never_waits, self.near_limit, now)
     }

@@ -3,11 +3,15 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::StatusCode;
 use tokio::time::Instant;
 use tower_aoai_core::{
-    Attempt, AzureClassifier, Call, Error, Guard, Outcome, QuotaHeaders, Scope, Timeout,
+    Attempt, AzureClassifier, Call, CallContext, Error, Guard, Outcome, QuotaHeaders, Scope, Timeout, Usage,
     classify::{ResponseHead, judge_head},
 };
 
-use crate::{Ending, Permit, desk::News, window::later};
+use crate::{
+    Cause, Ending, Local, Permit, Store,
+    shared::{Shape, Shared},
+    window::later,
+};
 
 /// How long a throttled answer that does not say how long shuts the gate.
 const WITHOUT_A_HINT: Duration = Duration::from_secs(1);
@@ -18,9 +22,10 @@ const OVERLOAD: [StatusCode; 3] =
 
 /// A granted charge of one attempt: returned or settled exactly once, when it is dropped.
 #[must_use = "a reservation that is dropped is returned"]
-pub struct Reservation {
-    permit: Permit,
+pub struct Reservation<St: Store = Local> {
+    permit: Permit<St>,
     attempt: Arc<Attempt>,
+    shape: Option<Shape>,
     /// The inner service has the request: without an observer, nobody knows whether it was sent.
     is_handed_down: bool,
     is_throttled: bool,
@@ -28,9 +33,10 @@ pub struct Reservation {
     is_overload: bool,
 }
 
-impl Reservation {
-    pub(crate) const fn new(permit: Permit, attempt: Arc<Attempt>) -> Self {
-        Self { permit, attempt, is_handed_down: false, is_throttled: false, is_overload: false }
+impl<St: Store> Reservation<St> {
+    pub(crate) fn new(permit: Permit<St>, context: &mut CallContext) -> Self {
+        let (shape, attempt) = (permit.shared().map(|shared| shared.shape(context)), context.attempt());
+        Self { permit, attempt, shape, is_handed_down: false, is_throttled: false, is_overload: false }
     }
 
     /// The attempt that it was granted for.
@@ -40,7 +46,7 @@ impl Reservation {
     }
 
     /// What was granted, and whether it was sent.
-    pub const fn permit(&self) -> &Permit {
+    pub const fn permit(&self) -> &Permit<St> {
         &self.permit
     }
 
@@ -53,8 +59,10 @@ impl Reservation {
         if self.permit.is_reserved()
             && let Some(sent) = self.attempt.progress().sent
         {
-            self.permit.shared().note_observed();
-            self.permit.sent_at(sent, sent);
+            if let Some(shared) = self.permit.shared() {
+                shared.note_observed();
+            }
+            self.permit.sent_at(sent);
         }
     }
 
@@ -68,13 +76,13 @@ impl Reservation {
     fn heed(&mut self, outcome: Outcome, now: Instant) {
         match outcome {
             Outcome::Throttled { hint, scope } => {
-                let news = match scope {
-                    Scope::Requests | Scope::Capacity => News::Quota,
-                    _ => News::Tokens,
+                let cause = match scope {
+                    Scope::Requests | Scope::Capacity => Cause::Quota,
+                    _ => Cause::Tokens,
                 };
-                self.shut(now, hint.map(|hint| hint.after), news);
+                self.shut(now, hint.map(|hint| hint.after), cause);
             }
-            Outcome::Transient { hint: Some(hint) } => self.shut(now, Some(hint.after), News::Health),
+            Outcome::Transient { hint: Some(hint) } => self.shut(now, Some(hint.after), Cause::Health),
             _ => {}
         }
         self.permit.ended(if outcome == Outcome::Success { Ending::Answered } else { Ending::Unknown });
@@ -85,7 +93,7 @@ impl Reservation {
         }
     }
 
-    fn shut(&mut self, now: Instant, hint: Option<Duration>, news: News) {
+    fn shut(&mut self, now: Instant, hint: Option<Duration>, cause: Cause) {
         if self.is_throttled {
             return;
         }
@@ -93,14 +101,16 @@ impl Reservation {
         let after = hint.filter(|hint| !hint.is_zero()).unwrap_or(WITHOUT_A_HINT);
         tracing::debug!(
             wait_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
-            ?news,
+            ?cause,
             "the server is not to be asked for a while"
         );
-        self.permit.shared().change(|desk, wakes| desk.shut_until(now, later(now, after), news, wakes));
+        if let Some(shared) = self.permit.shared() {
+            shared.store.shut(later(now, after), cause);
+        }
     }
 }
 
-impl Guard for Reservation {
+impl<St: Store> Guard for Reservation<St> {
     fn head(&mut self, head: ResponseHead<'_>) {
         self.stamp();
         self.is_overload = OVERLOAD.contains(&head.status);
@@ -121,9 +131,9 @@ impl Guard for Reservation {
         }
         let now = Instant::now();
         // Nobody stamped the send: the head is the first that is known of it.
-        self.permit.sent_at(now, now);
+        self.permit.sent_at(now);
         if let Some(headers) = headers {
-            self.permit.heard(now, &headers);
+            self.permit.heard(&headers);
         }
         self.hear(now);
         if throttles && self.attempt.verdict().is_none() {
@@ -142,28 +152,35 @@ impl Guard for Reservation {
     }
 }
 
-impl Drop for Reservation {
+impl<St: Store> Drop for Reservation<St> {
     fn drop(&mut self) {
         self.stamp();
-        let now = Instant::now();
         if self.permit.is_reserved() {
-            if self.is_handed_down && !self.permit.shared().is_observed() {
-                self.permit.sent_at(now, now);
-            } else {
-                self.permit.end(now);
+            if !self.is_handed_down || self.permit.shared().is_none_or(Shared::is_observed) {
                 return;
             }
+            self.permit.sent_at(Instant::now());
         }
-        self.hear(now);
+        let progress = self.attempt.progress();
+        let Some(verdict) = progress.verdict else {
+            return;
+        };
+        self.heed(verdict.outcome, progress.ended.unwrap_or_else(Instant::now));
+        let (Some(shared), Some(shape)) = (self.permit.shared(), self.shape) else {
+            return;
+        };
         if let Some(usage) = self.attempt.usage() {
-            let actual = self.permit.shared().estimate.actual(&usage);
+            shared.learn(&shape, &usage);
+            let actual = shared.estimate.actual(&usage);
             self.permit.used(actual);
+        } else if shape.is_stream && progress.content_events > 0 {
+            let seen = shared.estimate.actual(&Usage::new(shape.prompt, progress.content_events));
+            self.permit.seen(seen);
         }
-        self.permit.end(now);
     }
 }
 
-impl fmt::Debug for Reservation {
+impl<St: Store> fmt::Debug for Reservation<St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.permit.fmt(f)
     }

@@ -9,32 +9,39 @@ use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error};
 use tower_service::Service;
 
-use crate::{Acquire, ResponseBody, ResponseFuture, TokenBucketHandle};
+use crate::{Acquire, Local, ResponseBody, ResponseFuture, Store, TokenBucketHandle};
 
 /// The service of a [`TokenBucketLayer`](crate::TokenBucketLayer).
-#[derive(Debug, Clone)]
-pub struct TokenBucket<S> {
+#[derive(Debug)]
+pub struct TokenBucket<S, St = Local> {
     inner: S,
-    handle: TokenBucketHandle,
+    handle: TokenBucketHandle<St>,
     is_off: bool,
 }
 
-impl<S> TokenBucket<S> {
-    pub(crate) const fn new(inner: S, handle: TokenBucketHandle, is_off: bool) -> Self {
+impl<S, St> TokenBucket<S, St> {
+    pub(crate) const fn new(inner: S, handle: TokenBucketHandle<St>, is_off: bool) -> Self {
         Self { inner, handle, is_off }
     }
 }
 
-impl<S, B, ResB> Service<Request<B>> for TokenBucket<S>
+impl<S: Clone, St> Clone for TokenBucket<S, St> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), handle: self.handle.clone(), is_off: self.is_off }
+    }
+}
+
+impl<S, St, B, ResB> Service<Request<B>> for TokenBucket<S, St>
 where
+    St: Store,
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     S::Error: Into<BoxError>,
     ResB: Body<Data = Bytes>,
     ResB::Error: Into<BoxError>,
 {
-    type Response = Response<ResponseBody<ResB>>;
+    type Response = Response<ResponseBody<ResB, St>>;
     type Error = Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<S, B, St>;
 
     /// Always ready: the inner service's readiness is taken inside the future, once the call is admitted.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -1,51 +1,44 @@
 //! What all services of one layer share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tower_aoai_core::{Admission, Availability, CallContext, Load};
+use tower_aoai_core::{Admission, Availability, CallContext, Load, Usage};
 
 use crate::{
-    Charge, Estimate, Quota,
-    desk::{Desk, Wakes},
-    queue::Ask,
+    Accounting, Ask, Charge, Estimate, Prediction, Store,
+    lengths::{Kind, Lengths},
 };
 
-#[derive(Debug)]
-pub(crate) struct Shared {
-    desk: Mutex<Desk>,
+pub(crate) struct Shared<St> {
+    pub(crate) store: St,
     pub(crate) estimate: Arc<dyn Estimate>,
-    never_waits: bool,
+    pub(crate) accounting: Arc<dyn Accounting>,
+    lengths: Mutex<Lengths>,
     /// Whether sends are stamped by an observer below.
     is_observed: AtomicBool,
 }
 
-impl Shared {
-    pub(crate) fn new(quota: &Quota) -> Self {
-        Self {
-            desk: Mutex::new(quota.desk(Instant::now())),
-            estimate: Arc::clone(&quota.estimate),
-            never_waits: quota.never_waits(),
-            is_observed: AtomicBool::new(false),
-        }
-    }
+/// What is kept of a call for its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    kind: Kind,
+    pub(crate) prompt: u64,
+    choices: u64,
+    pub(crate) is_stream: bool,
+}
 
-    /// Changes the state, and wakes whom that concerns once the lock is given back.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Desk, &mut Wakes) -> T) -> T {
-        let mut wakes = Wakes::new();
-        let result = change(&mut self.desk.lock(), &mut wakes);
-        for waker in wakes {
-            waker.wake();
-        }
-        result
-    }
-
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Desk) -> T) -> T {
-        look(&self.desk.lock())
+impl<St> Shared<St> {
+    pub(crate) fn new(store: St, estimate: Arc<dyn Estimate>, accounting: Arc<dyn Accounting>) -> Self {
+        let (lengths, is_observed) = (Mutex::default(), AtomicBool::new(false));
+        Self { store, estimate, accounting, lengths, is_observed }
     }
 
     pub(crate) fn note_observed(&self) {
@@ -61,8 +54,10 @@ impl Shared {
     /// What a call asks for.
     pub(crate) fn ask(&self, context: &CallContext) -> Ask {
         let latest = context.latest_start();
+        let learned = || self.predict(context);
+        let tokens = self.accounting.charge(context.call(), &*self.estimate, &learned);
         Ask {
-            charge: Charge::tokens(self.estimate.charge(context.call())),
+            charge: Charge::tokens(tokens),
             latest,
             is_deadline: latest.is_some() && latest == context.deadline(),
             spill_cost: context.spill_cost(),
@@ -70,29 +65,34 @@ impl Shared {
             tenant: context.tenant(),
         }
     }
+
+    pub(crate) fn shape(&self, context: &CallContext) -> Shape {
+        let call = context.call();
+        let (kind, prompt) = (Kind::of(context), self.estimate.prompt(call));
+        Shape { kind, prompt, choices: call.choices.max(1), is_stream: call.stream }
+    }
+
+    pub(crate) fn predict(&self, context: &CallContext) -> Option<Prediction> {
+        self.lengths.lock().predict(Kind::of(context), context.call().max_output_tokens)
+    }
+
+    pub(crate) fn learn(&self, shape: &Shape, usage: &Usage) {
+        self.lengths.lock().learn(shape.kind, usage.output / shape.choices);
+    }
 }
 
-impl Availability for Shared {
+impl<St: Store> Availability for Shared<St> {
     fn admission(&self, call: &CallContext, from: Instant) -> Admission {
-        let ask = self.ask(call);
-        let desk = self.desk.lock();
-        if !desk.ledger.can_ever(ask.charge) {
-            return Admission::Shut(None);
-        }
-        let start = desk.start(from, &ask, None);
-        let can_enter = if self.never_waits {
-            start.is_some_and(|start| start <= from.max(desk.clock())) && desk.ledger.has_place() && desk.queued() == 0
-        } else {
-            desk.has_room()
-        };
-        match start {
-            Some(start) if can_enter => Admission::At(start.max(from)),
-            start => Admission::Shut(start),
-        }
+        self.store.admission(&self.ask(call), from)
     }
 
     fn load(&self) -> Load {
-        let desk = self.desk.lock();
-        Load::new(desk.ledger.in_flight(), desk.queued())
+        self.store.load()
+    }
+}
+
+impl<St: fmt::Debug> fmt::Debug for Shared<St> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("store", &self.store).finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use tower_aoai_core::{
     Admission, Asked, AttemptTimeoutLayer, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, Usage,
 };
 use tower_aoai_simulator::{Deployment, HeaderStyle, Latency, Scripted, Simulator};
-use tower_aoai_token_bucket::{Accounting, Charge, Limits, Quota, Risk, TokenBucketLayer, WindowModel};
+use tower_aoai_token_bucket::{Charge, CorrectOnCompletion, Limits, Quota, Risk, TokenBucketLayer, WindowModel};
 
 #[macro_use]
 mod common;
@@ -134,7 +134,7 @@ async fn availability_and_risk_say_what_then_happens() {
 
 #[tokio::test(start_paused = true)]
 async fn usage_is_settled_where_the_accounting_corrects() {
-    let quota = Quota::standard(10_000).accounting(Accounting::CorrectOnCompletion);
+    let quota = Quota::standard(10_000).accounting(CorrectOnCompletion);
     for stream in [false, true] {
         let bucket = TokenBucketLayer::of(quota.clone());
         let handle = bucket.handle();

@@ -1,13 +1,10 @@
 //! Looking ahead: when somebody would start, and who has to make room for that.
 
 use tokio::time::Instant;
-use tower_aoai_core::{Reason, Rejected};
+use tower_aoai_core::{Admission, Reason, Rejected};
 
 use super::{Desk, LOOK_BEHIND, NAME, Wakes};
-use crate::{
-    Risk,
-    queue::{Ask, Place},
-};
+use crate::{Ask, Risk, queue::Place};
 
 impl Desk {
     /// When a call that comes now would be let through, if nothing else happens; `None` if never, or if that is not
@@ -54,6 +51,23 @@ impl Desk {
         match start {
             Some(until) if self.has_room() => Risk::Waits { until, on: self.ledger.obstacle(now, ask.charge) },
             until => Risk::Refused { reason: Reason::QueueFull, until },
+        }
+    }
+
+    /// What a balancer is told of a call that comes at `from`.
+    pub(crate) fn admission(&self, from: Instant, ask: &Ask) -> Admission {
+        if !self.ledger.can_ever(ask.charge) {
+            return Admission::Shut(None);
+        }
+        let start = self.start(from, ask, None);
+        let can_enter = if self.never_waits {
+            start.is_some_and(|start| start <= from.max(self.clock)) && self.ledger.has_place() && self.queue.len() == 0
+        } else {
+            self.has_room()
+        };
+        match start {
+            Some(start) if can_enter => Admission::At(start.max(from)),
+            start => Admission::Shut(start),
         }
     }
 

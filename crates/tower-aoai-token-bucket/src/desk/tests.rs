@@ -114,7 +114,7 @@ fn what_can_no_longer_start_in_time_is_shed_and_those_behind_it_go_on() {
     let mut desk = spent(&Quota::standard(1_000), now);
     let late = wait(&mut desk, now, &Ask { latest: Some(now + seconds(65)), ..ask(1_000) });
     let next = wait(&mut desk, now, &ask(10));
-    desk.shut_until(now, now + seconds(70), News::Quota, &mut Vec::new());
+    desk.shut_until(now, now + seconds(70), Cause::Quota, &mut Vec::new());
     assert!(matches!(told(&mut desk, now, late), Told::Refused(refused) if refused.reason() == Reason::StartBy));
     assert!(!is_granted(&mut desk, now, next));
     assert!(is_granted(&mut desk, now + seconds(70), next));
@@ -269,7 +269,7 @@ proptest! {
                 }
                 3 if !running.is_empty() => {
                     let (charge, booking) = running.remove(0);
-                    desk.settle(now, booking, charge, None, &mut wakes);
+                    desk.settle(|| now, booking, charge, 0, Settlement::default(), &mut wakes);
                 }
                 4 if !waiting.is_empty() => {
                     let (place, _) = waiting.remove(tokens as usize % waiting.len());
@@ -280,8 +280,8 @@ proptest! {
                     desk.set_limits(now, limits, &mut wakes);
                 }
                 6 => {
-                    let news = if tokens % 2 == 0 { News::Tokens } else { News::Quota };
-                    desk.shut_until(now, now + Duration::from_millis(tokens * 10), news, &mut wakes);
+                    let cause = if tokens % 2 == 0 { Cause::Tokens } else { Cause::Quota };
+                    desk.shut_until(now, now + Duration::from_millis(tokens * 10), cause, &mut wakes);
                 }
                 _ => desk.pump(now, &mut wakes),
             }
@@ -307,7 +307,7 @@ proptest! {
             desk.leave(now, place, &mut Vec::new());
         }
         for (charge, booking) in running {
-            desk.settle(now, booking, charge, None, &mut Vec::new());
+            desk.settle(|| now, booking, charge, 0, Settlement::default(), &mut Vec::new());
         }
         prop_assert_eq!((desk.ledger.outstanding(), desk.queued(), desk.decided.len()), (0, 0, 0));
     }

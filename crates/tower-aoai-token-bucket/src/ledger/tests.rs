@@ -2,12 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RULES: Rules = Rules {
-    model: WindowModel::Sliding,
-    accounting: Accounting::ChargeEstimate,
-    guard: Duration::ZERO,
-    headers: Headers::Heeded,
-};
+const RULES: Rules = Rules { model: WindowModel::Sliding, guard: Duration::ZERO, headers: Headers::Heeded };
 
 fn limits() -> Limits {
     Limits::new().tokens_per_minute(1_000).requests_per_minute(60).max_in_flight(3)
@@ -38,8 +33,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..150), corrects in any::<bool>(),
     ) {
         let mut now = Instant::now();
-        let accounting = if corrects { Accounting::CorrectOnCompletion } else { Accounting::ChargeEstimate };
-        let mut ledger = Ledger::new(Rules { accounting, ..RULES }, limits(), now);
+        let mut ledger = Ledger::new(RULES, limits(), now);
         let (mut reserved, mut sent) = (Vec::new(), Vec::new());
         for step in steps {
             match step {
@@ -62,7 +56,7 @@ proptest! {
                 }
                 Step::Settle(which, actual) if !sent.is_empty() => {
                     let (charge, booking) = sent.swap_remove(which % sent.len());
-                    ledger.settle(now, booking, charge, Some(actual));
+                    ledger.settle(now, booking, charge, corrects.then_some(actual));
                 }
                 Step::Cancel(which) if !reserved.is_empty() => {
                     let charge = reserved.swap_remove(which % reserved.len());

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 use tower_aoai_core::Generator;
 
 use super::*;
-use crate::{Accounting, Charge, WindowModel, ledger::Rules, window::MINUTE};
+use crate::{Charge, WindowModel, ledger::Rules, window::MINUTE};
 
 const GUARD: Duration = Duration::from_millis(100);
 
 fn ledger(model: WindowModel, now: Instant) -> Ledger {
-    let rules = Rules { model, accounting: Accounting::ChargeEstimate, guard: GUARD, headers: Headers::Heeded };
+    let rules = Rules { model, guard: GUARD, headers: Headers::Heeded };
     Ledger::new(rules, Limits::new().tokens_per_minute(10_000), now)
 }
 
