@@ -26,7 +26,7 @@ use tower_aoai::{
         Load, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody, Served,
     },
     cost::{CostHandle, CostLayer},
-    endpoint::EndpointLayer,
+    endpoint::{BaseUrl, EndpointLayer, Token},
     fallback::{FallbackLayer, Leg},
     retry_after::{RetryAfterLayer, RetryPolicy},
     token_bucket::{TokenBucketHandle, TokenBucketLayer},
@@ -62,6 +62,8 @@ where
     B::Error: Into<BoxError>,
 {
     let mut handles = Handles::default();
+    let base: BaseUrl = "http://localhost".parse().expect("a base URL");
+    let endpoint = EndpointLayer::new(base).classic("2024-10-21").expect("an api-version");
     let mut leg = |name: &'static str, policy: RetryPolicy| {
         let members = BalanceLayer::from_fn(["eastus", "westus", "sweden"], |region| {
             let (breaker, bucket) = (CircuitBreakerLayer::new(), TokenBucketLayer::new());
@@ -72,7 +74,7 @@ where
                 .layer(TimeoutLayer::new(Duration::from_secs(90)))
                 .asked(bucket)
                 .layer(TraceLayer::new_for_http())
-                .layer(EndpointLayer::new())
+                .layer(endpoint.clone().credential(Token::api_key("test-key").expect("a key")))
                 .layer(IncludeUsageLayer::new())
                 .layer(ObserveLayer::new())
                 .layer(AttemptTimeoutLayer::new().first_byte(Duration::from_secs(60)).idle(Duration::from_secs(30)))
