@@ -43,7 +43,7 @@
 //! | | `BalanceLayer` | takes the first that is open |
 //! | each endpoint | `CircuitBreakerLayer` | works |
 //! | | `TokenBucketLayer` | works; does not learn from quota headers yet |
-//! | | `EndpointLayer` | its shape |
+//! | | `EndpointLayer` | works |
 //! | | [`IncludeUsageLayer`](core::IncludeUsageLayer), [`ObserveLayer`](core::ObserveLayer), [`AttemptTimeoutLayer`](core::AttemptTimeoutLayer) | works |
 
 pub use tower_aoai_core as core;
