@@ -27,9 +27,19 @@ pub(crate) enum Action {
     CheckRustVersion,
 }
 
-/// Every feature of the `tower-aoai` crate, one for each layer.
-const FEATURES: [&str; 8] =
-    ["balance", "circuit-breaker", "context-window", "cost", "endpoint", "fallback", "retry-after", "token-bucket"];
+/// Every feature of the `tower-aoai` crate: one for each layer, and what is large.
+const FEATURES: [&str; 10] = [
+    "balance",
+    "circuit-breaker",
+    "context-window",
+    "cost",
+    "endpoint",
+    "fallback",
+    "retry-after",
+    "token-bucket",
+    "bpe",
+    "chunk",
+];
 
 pub(crate) fn suite() -> Vec<Step> {
     let mut steps = vec![
