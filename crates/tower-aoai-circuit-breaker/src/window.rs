@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::finding::later;
+
 /// In so many parts a window ages.
 pub(crate) const WINDOW_PARTS: u64 = 10;
 
@@ -17,6 +19,9 @@ pub(crate) struct Window {
     start: Instant,
     bucket_nanos: u64,
     buckets: [Bucket; BUCKETS],
+    /// The bucket that counts now, and until when it does: most calls need not reckon.
+    current: usize,
+    current_ends: Instant,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,7 +45,7 @@ impl Window {
     pub(crate) fn new(start: Instant, length: Duration) -> Self {
         let bucket_nanos =
             u64::try_from(length.as_nanos().div_ceil(u128::from(WINDOW_PARTS))).unwrap_or(u64::MAX).max(1);
-        Self { start, bucket_nanos, buckets: [Bucket::default(); BUCKETS] }
+        Self { start, bucket_nanos, buckets: [Bucket::default(); BUCKETS], current: 0, current_ends: start }
     }
 
     fn number(&self, now: Instant) -> u64 {
@@ -50,12 +55,14 @@ impl Window {
 
     /// What is counted now. `now` never goes back.
     pub(crate) fn current(&mut self, now: Instant) -> &mut Tally {
-        let number = self.number(now);
-        let bucket = &mut self.buckets[(number % BUCKETS as u64) as usize];
-        if bucket.number != number {
-            *bucket = Bucket { number, tally: Tally::default() };
+        if now >= self.current_ends {
+            let number = self.number(now);
+            self.current = (number % BUCKETS as u64) as usize;
+            let ends = Duration::from_nanos(number.saturating_add(1).saturating_mul(self.bucket_nanos));
+            self.current_ends = later(self.start, ends);
+            self.buckets[self.current] = Bucket { number, tally: Tally::default() };
         }
-        &mut bucket.tally
+        &mut self.buckets[self.current].tally
     }
 
     /// All that is not too old.
@@ -67,6 +74,7 @@ impl Window {
 
     pub(crate) fn clear(&mut self) {
         self.buckets = [Bucket::default(); BUCKETS];
+        self.current_ends = self.start;
     }
 }
 
