@@ -11,7 +11,9 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
-use tower_aoai_core::{Admission, Availability, AzureClassifier, CallContext, Classify, Generator, Load, Rejected};
+use tower_aoai_core::{
+    Admission, Availability, AzureClassifier, CallContext, Classify, Generator, Load, Reason, Rejected,
+};
 
 use crate::{
     CircuitChange, CircuitPolicy, CircuitState,
@@ -65,7 +67,7 @@ impl Circuit {
     /// Why a call would be refused now; where it would not be, with `now` as the instant from which it would go through.
     pub(crate) fn refusal(&self, now: Instant) -> Rejected {
         let refusal = self.state.breaker.lock().entry(now).err();
-        rejected(refusal.unwrap_or(Refusal { reason: tower_aoai_core::Reason::CircuitOpen, until: Some(now) }))
+        rejected(refusal.unwrap_or(Refusal { reason: Reason::CircuitOpen, until: Some(now) }))
     }
 
     pub(crate) fn first_byte(&self, now: Instant, stamp: Stamp, is_slow: bool) -> Stamp {

@@ -80,7 +80,7 @@ where
         };
         let context = CallContext::of(&mut request);
         if let Some(now) = read {
-            context.set_now(now);
+            context.set_now(now.max(context.now()));
         }
         let permit = Permit::new(&self.circuit, context, stamp);
         ResponseFuture::calling(self.inner.call(request), Some(permit))
