@@ -46,7 +46,8 @@ where
     type Future = ResponseFuture<S::Future>;
 
     /// Forwards the inner service's readiness; but a circuit that refuses is ready to do so, whatever the inner service
-    /// is busy with. Nothing is reserved here.
+    /// is busy with. Who waits for the inner service already when the circuit opens goes on waiting. Nothing is reserved
+    /// here.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let polled = self.inner.poll_ready(cx).map_err(Error::flatten);
         self.is_inner_busy =
