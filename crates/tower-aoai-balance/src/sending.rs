@@ -100,12 +100,10 @@ impl<C, L, S, B> Sending<C, L, S, B> {
             Err(Error::Rejected(no)) if !mark.is_sent() && may_be_let_in_elsewhere(no.reason()) => {
                 mark.lost_race();
                 tracing::debug!(member = &*mark.seat().name, reason = ?no.reason(), "refused after all");
-                let spare = self.spare.take();
-                if spare.is_some() {
-                    self.request = spare;
-                    self.spurned.add(mark.seat(), Said::No(no.clone()));
-                }
-                self.request.is_some()
+                self.request = self.spare.take();
+                self.spurned.add(mark.seat(), Said::No(no.clone()));
+                // With nobody left to ask, the refusal is one for all.
+                self.request.is_some() || self.spurned.len() >= self.fleet.shared.roster.len()
             }
             result => {
                 self.judge(mark, result);

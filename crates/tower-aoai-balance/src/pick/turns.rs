@@ -16,17 +16,22 @@ const STRIDE: u128 = 1 << 32;
 
 impl Turns {
     /// Gives a turn to one of `those`, each a candidate, its slot and its weight; to the first of several.
-    pub(crate) fn next(&mut self, those: impl Iterator<Item = (usize, usize, u32)>) -> Option<usize> {
+    pub(crate) fn next(&mut self, those: impl Iterator<Item = (usize, usize, u32)> + Clone) -> Option<usize> {
         let stride = |weight: u32| STRIDE / u128::from(weight.max(1));
-        let due = |slot: usize, weight| match self.due.get(slot).copied().flatten() {
-            Some(due) => due.max(self.now),
-            None => self.now + stride(weight) / 2,
-        };
-        let those = those.map(|(candidate, slot, weight)| (due(slot, weight), candidate, slot, weight));
-        let (due, candidate, slot, weight) = those.min_by_key(|those| those.0)?;
-        if self.due.len() <= slot {
-            self.due.resize(slot + 1, None);
+        let slots = those.clone().map(|(_, slot, _)| slot + 1).max()?;
+        if self.due.len() < slots {
+            self.due.resize(slots, None);
         }
+        let mut first: Option<(u128, usize, usize, u32)> = None;
+        for (candidate, slot, weight) in those {
+            // Who is new comes in halfway to its next turn, or they would all bunch together.
+            let due = self.due[slot].map_or(self.now + stride(weight) / 2, |due| due.max(self.now));
+            self.due[slot] = Some(due);
+            if first.is_none_or(|(first, ..)| due < first) {
+                first = Some((due, candidate, slot, weight));
+            }
+        }
+        let (due, candidate, slot, weight) = first?;
         self.now = due;
         self.due[slot] = Some(due + stride(weight));
         Some(candidate)
