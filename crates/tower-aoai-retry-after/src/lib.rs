@@ -69,6 +69,7 @@
 //! | [`Throttled`](tower_aoai_core::Outcome::Throttled) without one | yes | [backoff](Backoff) | yes |
 //! | [`Transient`](tower_aoai_core::Outcome::Transient) | unless [`RetryOn::Throttled`] | hint, else backoff | yes |
 //! | either, and a balancer below knows another endpoint | as above | the instant it names | as above |
+//! | [`Misconfigured`](tower_aoai_core::Outcome::Misconfigured) or [`TooLarge`](tower_aoai_core::Outcome::TooLarge), and a balancer below knows another endpoint | unless a [predicate](RetryPolicy::retry_if) decides | the instant it names | yes |
 //! | refused by a layer below, [with an instant](tower_aoai_core::Rejected::opens_at) | yes, and it is no attempt | that instant | no |
 //! | refused by a layer below without one | no | | |
 //! | everything else | with `x-should-retry: true`, or a [predicate](RetryPolicy::retry_if) | backoff | yes |

@@ -155,6 +155,14 @@ impl RetryPolicy {
         }
     }
 
+    /// Whether a balancer below that knows another endpoint is followed there: what this one will never serve may be
+    /// served by another.
+    pub(crate) fn goes_elsewhere(&self, verdict: &Verdict) -> bool {
+        matches!(verdict.outcome, Outcome::Misconfigured | Outcome::TooLarge)
+            && verdict.should_retry != Some(false)
+            && !matches!(self.retry_on, RetryOn::Custom(_))
+    }
+
     /// Whether a request has to be kept: it may be sent again, or wait for a layer below.
     pub(crate) const fn allows_retries(&self) -> bool {
         self.max_attempts > 1

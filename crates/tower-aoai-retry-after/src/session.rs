@@ -141,7 +141,8 @@ impl Session {
     ) -> Result<Retry, GiveUp> {
         self.sent();
         self.refusals = 0;
-        if !policy.wants(&verdict) {
+        let goes_elsewhere = retry_at.is_some() && policy.goes_elsewhere(&verdict);
+        if !goes_elsewhere && !policy.wants(&verdict) {
             return Err(GiveUp::Final);
         }
         if self.sends >= policy.max_attempts {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use support::{Plain, answer, exact, layer, refusal, refusal_for, request, served, served_slowly, throttled};
+use support::{Plain, answer, answer_with, exact, layer, refusal, refusal_for, request, served, served_slowly, throttled};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_aoai_core::{CallContext, Error, Outcome, Reason, Rejected};
@@ -82,6 +82,32 @@ async fn a_layer_below_that_knows_better_is_waited_for_and_the_cap_holds_for_it_
         });
         service.oneshot(request()).await.unwrap();
         assert_eq!(sends.seconds(), sent);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_this_endpoint_will_never_serve_is_tried_again_only_where_a_balancer_knows_another() {
+    let sends_after = async |first: fn() -> Response<Plain>, knows_another: bool, policy: RetryPolicy| {
+        let (service, sends) = served_slowly(&layer(policy), Duration::ZERO, move |n, request| {
+            let context = request.extensions().get::<CallContext>().unwrap();
+            if knows_another {
+                context.note_retry_at(Instant::now());
+            }
+            Ok(if n == 0 { first() } else { answer(200) })
+        });
+        service.oneshot(request()).await.unwrap();
+        sends.count()
+    };
+    let firsts: [fn() -> Response<Plain>; 4] = [
+        || answer(401),
+        || throttled("86400"),
+        || answer(400),
+        || answer_with(401, &[("x-should-retry", "false")]),
+    ];
+    for (first, sends) in firsts.into_iter().zip([2, 2, 1, 1]) {
+        assert_eq!(sends_after(first, true, exact(1)).await, sends);
+        assert_eq!(sends_after(first, false, exact(1)).await, 1, "there is no other endpoint");
+        assert_eq!(sends_after(first, true, exact(1).retry_if(|_| false)).await, 1, "the predicate decides");
     }
 }
 
