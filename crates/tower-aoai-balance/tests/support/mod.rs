@@ -229,7 +229,7 @@ pub fn answer_with(status: u16, header: &'static str, value: &str) -> Response<P
 
 pub fn chat() -> Request<Plain> {
     Request::post("https://one.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21")
-        .body(Full::from(r#"{"messages":[],"max_tokens":20}"#))
+        .body(Full::from(r#"{"messages":[{"role":"user","content":"Say it."}],"max_tokens":20}"#))
         .expect("a valid request")
 }
 
