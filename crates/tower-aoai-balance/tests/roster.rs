@@ -102,7 +102,8 @@ async fn what_cannot_be_added_changes_nothing() {
     let handle = layer.handle();
     assert_eq!(handle.add(member!("a", Gate::open())), Err(InvalidMembers::SameName("a".into())));
     assert_eq!(handle.add(member!("b", gate.clone())), Err(InvalidMembers::SharedState("b".into())));
-    assert_eq!(handle.add(member!("b", Gate::open()).weight(0)), Err(InvalidMembers::NoWeight("b".into())));
+    let weightless = Member::new("b").weight(0).asked(Gate::open()).layer(NameLayer("b"));
+    assert_eq!(handle.add(weightless), Err(InvalidMembers::NoWeight("b".into())));
     assert_eq!(handle.snapshot().members.len(), 1);
     let _ = handle.remove("a").expect("it is there");
     handle.add(member!("b", gate)).expect("the gate is nobody's now");
