@@ -3,31 +3,33 @@
 use std::{fmt, sync::Arc};
 
 use parking_lot::RwLock;
-use tower_layer::Layer;
 
-use crate::{
-    roster::{Lineup, Place},
-    seat::Seat,
-    shared::Shared,
-};
+use crate::{balancer::Balancer, roster::Lineup, seat::Seat};
 
-/// Wraps the client once for each member: a layer that makes a state for each service it makes keeps it as long as the
+/// Keeps the client wrapped for each member: a layer that makes a state for each service it makes keeps it as long as the
 /// member is there.
-pub(crate) struct Fleet<C, L, S> {
-    pub(crate) shared: Arc<Shared<L>>,
-    client: C,
+pub(crate) struct Fleet<S> {
+    pub(crate) balancer: Arc<Balancer>,
+    wrap: Box<Wrap<S>>,
     stacks: RwLock<Stacks<S>>,
 }
 
+/// Wraps the client for a member, as long as that is there.
+type Wrap<S> = dyn Fn(&Seat) -> Option<S> + Send + Sync;
+
 struct Stacks<S> {
-    generation: Option<u64>,
+    generation: u64,
     /// By the members' slots.
     slots: Vec<Option<(Arc<Seat>, S)>>,
 }
 
-impl<C, L, S> Fleet<C, L, S> {
-    pub(crate) fn new(shared: Arc<Shared<L>>, client: C) -> Self {
-        Self { shared, client, stacks: RwLock::new(Stacks { generation: None, slots: Vec::new() }) }
+impl<S> Fleet<S> {
+    /// Wraps the client for all who are there.
+    pub(crate) fn new(balancer: Arc<Balancer>, wrap: Box<Wrap<S>>) -> Self {
+        let lineup = balancer.roster.lineup();
+        let fleet = Self { balancer, wrap, stacks: RwLock::new(Stacks { generation: 0, slots: Vec::new() }) };
+        fleet.muster(&lineup);
+        fleet
     }
 
     /// Whoever uses the member's stack next gets a new one: the old one said that it cannot be used any more.
@@ -38,58 +40,49 @@ impl<C, L, S> Fleet<C, L, S> {
             *slot = None;
         }
     }
-}
 
-impl<C, L, S> Fleet<C, L, S>
-where
-    L: Layer<C, Service = S>,
-    C: Clone,
-{
-    /// Wraps the client for every member; those that are no longer there are let go.
-    pub(crate) fn muster(&self, lineup: &Lineup<L>) {
-        let mut stacks = self.stacks.write();
-        let Stacks { generation, slots } = &mut *stacks;
-        let is_there = |seat: &Arc<Seat>| lineup.places.iter().any(|place| Arc::ptr_eq(&place.seat, seat));
-        for slot in slots.iter_mut() {
-            slot.take_if(|(seat, _)| !is_there(seat));
-        }
-        let most = lineup.places.iter().map(|place| place.seat.slot + 1).max().unwrap_or_default();
-        slots.resize_with(most.max(slots.len()), || None);
-        for place in &lineup.places {
-            slots[place.seat.slot].get_or_insert_with(|| self.wrap(place));
-        }
-        *generation = Some(lineup.generation);
-    }
-
-    /// A clone of the member's stack.
-    pub(crate) fn stack(&self, lineup: &Lineup<L>, place: &Place<L>) -> S
+    /// A clone of the member's stack; `None` if it was removed meanwhile.
+    pub(crate) fn stack(&self, lineup: &Lineup, seat: &Arc<Seat>) -> Option<S>
     where
         S: Clone,
     {
-        {
-            let stacks = self.stacks.read();
-            if stacks.generation == Some(lineup.generation)
-                && let Some(Some((_, stack))) = stacks.slots.get(place.seat.slot)
-            {
-                return stack.clone();
-            }
-        }
-        self.muster(&self.shared.roster.lineup());
-        let stacks = self.stacks.read();
-        match stacks.slots.get(place.seat.slot) {
-            Some(Some((seat, stack))) if Arc::ptr_eq(seat, &place.seat) => stack.clone(),
-            // It was removed since it was chosen.
-            _ => self.wrap(place).1,
-        }
+        self.kept(lineup.generation, seat).or_else(|| {
+            let lineup = self.balancer.roster.lineup();
+            self.muster(&lineup);
+            self.kept(lineup.generation, seat)
+        })
     }
 
-    fn wrap(&self, place: &Place<L>) -> (Arc<Seat>, S) {
-        (Arc::clone(&place.seat), place.layer.layer(self.client.clone()))
+    fn kept(&self, generation: u64, seat: &Arc<Seat>) -> Option<S>
+    where
+        S: Clone,
+    {
+        let stacks = self.stacks.read();
+        let (theirs, stack) = stacks.slots.get(seat.slot)?.as_ref()?;
+        (stacks.generation == generation && Arc::ptr_eq(theirs, seat)).then(|| stack.clone())
+    }
+
+    /// Wraps the client for those who are new; those who are no longer there are let go.
+    fn muster(&self, lineup: &Lineup) {
+        let mut stacks = self.stacks.write();
+        let Stacks { generation, slots } = &mut *stacks;
+        for slot in slots.iter_mut() {
+            slot.take_if(|(theirs, _)| !lineup.seats.iter().any(|seat| Arc::ptr_eq(theirs, seat)));
+        }
+        for seat in &lineup.seats {
+            if slots.len() <= seat.slot {
+                slots.resize_with(seat.slot + 1, || None);
+            }
+            if slots[seat.slot].is_none() {
+                slots[seat.slot] = (self.wrap)(seat).map(|stack| (Arc::clone(seat), stack));
+            }
+        }
+        *generation = lineup.generation;
     }
 }
 
-impl<C, L, S> fmt::Debug for Fleet<C, L, S> {
+impl<S> fmt::Debug for Fleet<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fleet").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Fleet").field("balancer", &self.balancer).finish_non_exhaustive()
     }
 }

@@ -11,7 +11,6 @@ use http::{Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
 use tower_aoai_core::{BoxError, CallContext, Error, GuardedBody, Replay};
-use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{Mark, ResponseBody, fleet::Fleet, sending::Sending};
@@ -19,30 +18,28 @@ use crate::{Mark, ResponseBody, fleet::Fleet, sending::Sending};
 /// The future of a [`Balance`](crate::Balance).
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<C, L, S, B>
+pub struct ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    sending: Sending<C, L, S, B>,
+    sending: Sending<S, B>,
     #[pin]
     calling: Option<S::Future>,
     /// Behind what it guards, so that it is dropped after it; `None` if the layer is off.
     mark: Option<Mark>,
 }
 
-impl<C, L, S, B> ResponseFuture<C, L, S, B>
+impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn new(fleet: Arc<Fleet<C, L, S>>, request: Request<B>, context: CallContext) -> Self {
+    pub(crate) fn new(fleet: Arc<Fleet<S>>, request: Request<B>, context: CallContext) -> Self {
         Self { sending: Sending::new(fleet, request, context), calling: None, mark: None }
     }
 }
 
-impl<C, L, S, B, ResB> Future for ResponseFuture<C, L, S, B>
+impl<S, B, ResB> Future for ResponseFuture<S, B>
 where
-    L: Layer<C, Service = S>,
-    C: Clone,
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     S::Error: Into<BoxError>,
     B: Replay,
@@ -79,7 +76,7 @@ where
     }
 }
 
-impl<C, L, S, B> fmt::Debug for ResponseFuture<C, L, S, B>
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {

@@ -5,13 +5,14 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tower_aoai_core::{Admission, Call, CallContext};
 
-use crate::{InvalidMembers, Member, OutOfRotation, seat::Seat, shared::Shared};
+use crate::{InvalidMembers, Member, OutOfRotation, balancer::Balancer, roster::Layers, seat::Seat};
 
 /// Shows the members of all services of one layer, and changes them; clones show the same.
 ///
 /// Services notice a change with their next call. Calls under way go on where they are.
 pub struct BalanceHandle<L> {
-    shared: Arc<Shared<L>>,
+    balancer: Arc<Balancer>,
+    layers: Arc<Layers<L>>,
 }
 
 /// The members at one instant, in the order in which they were added.
@@ -73,8 +74,8 @@ pub struct Draining {
 }
 
 impl<L> BalanceHandle<L> {
-    pub(crate) const fn new(shared: Arc<Shared<L>>) -> Self {
-        Self { shared }
+    pub(crate) const fn new(balancer: Arc<Balancer>, layers: Arc<Layers<L>>) -> Self {
+        Self { balancer, layers }
     }
 
     /// The members as they are now. Asks every gate.
@@ -82,15 +83,15 @@ impl<L> BalanceHandle<L> {
     pub fn snapshot(&self) -> BalanceSnapshot {
         let now = Instant::now();
         let context = CallContext::new(Call::default(), now);
-        let lineup = self.shared.roster.lineup();
-        BalanceSnapshot { members: lineup.places.iter().map(|place| place.seat.snapshot(&context, now)).collect() }
+        let lineup = self.balancer.roster.lineup();
+        BalanceSnapshot { members: lineup.seats.iter().map(|seat| seat.snapshot(&context, now)).collect() }
     }
 
     /// Forgets what was learned and counted, so that every member is in rotation again; who is in flight stays so.
     pub fn reset(&self) {
-        self.shared.balancer.reset();
-        for place in &self.shared.roster.lineup().places {
-            place.seat.reset();
+        self.balancer.reset();
+        for seat in &self.balancer.roster.lineup().seats {
+            seat.reset();
         }
     }
 
@@ -101,8 +102,8 @@ impl<L> BalanceHandle<L> {
     /// weight is 0; nothing is changed then.
     pub fn add(&self, member: Member<L>) -> Result<(), InvalidMembers> {
         let name = Arc::clone(&member.name);
-        let slot = self.shared.roster.add(member)?;
-        self.shared.balancer.slot_is_new(slot);
+        let slot = self.layers.add(&self.balancer.roster, member)?;
+        self.balancer.slot_is_new(slot);
         tracing::info!(member = &*name, "a member was added");
         Ok(())
     }
@@ -135,7 +136,7 @@ impl<L> BalanceHandle<L> {
     /// # Errors
     /// [`UnknownMember`].
     pub fn remove(&self, name: &str) -> Result<Draining, UnknownMember> {
-        let seat = self.shared.roster.remove(name).ok_or_else(|| UnknownMember(name.into()))?;
+        let seat = self.layers.remove(&self.balancer.roster, name).ok_or_else(|| UnknownMember(name.into()))?;
         tracing::info!(member = name, in_flight = seat.in_flight(), "a member was removed");
         Ok(Draining { seat })
     }
@@ -150,7 +151,7 @@ impl<L> BalanceHandle<L> {
     }
 
     fn seat(&self, name: &str) -> Result<Arc<Seat>, UnknownMember> {
-        self.shared.roster.seat(name).ok_or_else(|| UnknownMember(name.into()))
+        self.balancer.roster.seat(name).ok_or_else(|| UnknownMember(name.into()))
     }
 }
 
@@ -185,13 +186,13 @@ impl UnknownMember {
 
 impl<L> Clone for BalanceHandle<L> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { balancer: Arc::clone(&self.balancer), layers: Arc::clone(&self.layers) }
     }
 }
 
 impl<L> fmt::Debug for BalanceHandle<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.shared.fmt(f)
+        f.debug_tuple("BalanceHandle").field(&self.balancer).finish()
     }
 }
 

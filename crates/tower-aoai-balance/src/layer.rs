@@ -5,8 +5,10 @@ use tower_layer::Layer;
 
 use crate::{
     Balance, BalanceHandle, InvalidMembers, Member, Strategy,
-    roster::Roster,
-    shared::{Balancer, Settings, Shared},
+    balancer::{Balancer, Settings},
+    fleet::Fleet,
+    roster::{Layers, seat},
+    seat::Seat,
 };
 
 /// Sends each call to one of its members; see the [crate's page](crate).
@@ -15,7 +17,8 @@ use crate::{
 /// before it is cloned, handed out or used: a change of a setting starts with nothing learned.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct BalanceLayer<L> {
-    shared: Arc<Shared<L>>,
+    balancer: Arc<Balancer>,
+    layers: Arc<Layers<L>>,
 }
 
 impl<L> BalanceLayer<L> {
@@ -32,8 +35,8 @@ impl<L> BalanceLayer<L> {
             classify: Arc::new(AzureClassifier::default()),
             is_off: false,
         };
-        let roster = Arc::new(Roster::new(members)?);
-        Ok(Self { shared: Arc::new(Shared { roster, balancer: Balancer::new(settings) }) })
+        let (roster, layers) = seat(members)?;
+        Ok(Self { balancer: Balancer::new(Arc::new(roster), settings), layers: Arc::new(layers) })
     }
 
     /// Balances over the members that `make` makes, one of each of `configs`.
@@ -81,38 +84,42 @@ impl<L> BalanceLayer<L> {
     /// Shows the members, and changes them.
     #[must_use]
     pub fn handle(&self) -> BalanceHandle<L> {
-        BalanceHandle::new(Arc::clone(&self.shared))
+        BalanceHandle::new(Arc::clone(&self.balancer), Arc::clone(&self.layers))
     }
 
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = self.shared.balancer.settings.clone();
+        let mut settings = self.balancer.settings.clone();
         change(&mut settings);
-        let roster = Arc::clone(&self.shared.roster);
-        Self { shared: Arc::new(Shared { roster, balancer: Balancer::new(settings) }) }
+        Self { balancer: Balancer::new(Arc::clone(&self.balancer.roster), settings), ..self }
     }
 }
 
-/// Every service has stacks of its own over a clone of its client, made once for each member.
+/// Every service has stacks of its own over a clone of its client, made once for each member; its clones share them.
+///
+/// Members may come later, so the service keeps the layers and the client; their types are not part of its own, or the
+/// compiler would have to prove of them, wherever a call is spawned, that one makes the other.
 impl<C, L> Layer<C> for BalanceLayer<L>
 where
-    L: Layer<C>,
-    C: Clone,
+    L: Layer<C> + Send + Sync + 'static,
+    C: Clone + Send + Sync + 'static,
 {
-    type Service = Balance<C, L, L::Service>;
+    type Service = Balance<L::Service>;
 
     fn layer(&self, client: C) -> Self::Service {
-        Balance::new(Arc::clone(&self.shared), client)
+        let layers = Arc::clone(&self.layers);
+        let wrap = move |seat: &Seat| layers.of(seat).map(|layer| layer.layer(client.clone()));
+        Balance::new(Fleet::new(Arc::clone(&self.balancer), Box::new(wrap)))
     }
 }
 
 impl<L> Clone for BalanceLayer<L> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { balancer: Arc::clone(&self.balancer), layers: Arc::clone(&self.layers) }
     }
 }
 
 impl<L> fmt::Debug for BalanceLayer<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.shared.fmt(f)
+        f.debug_tuple("BalanceLayer").field(&self.balancer).finish()
     }
 }

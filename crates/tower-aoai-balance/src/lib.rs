@@ -1,5 +1,6 @@
 //! Makes one client service many Azure OpenAI endpoints.
 
+mod balancer;
 mod fleet;
 mod future;
 mod handle;
@@ -13,7 +14,6 @@ mod seat;
 mod selection;
 mod sending;
 mod service;
-mod shared;
 
 use tower_aoai_core::GuardedBody;
 

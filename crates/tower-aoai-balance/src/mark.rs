@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use tower_aoai_core::{Attempt, CallContext, Guard, Outcome, Progress};
 
 use crate::{
+    balancer::Balancer,
     pick::{ProbeId, Size},
     seat::{Seat, Stay},
-    shared::Balancer,
 };
 
 /// Counts a call as in flight at a member for as long as it is held, and learns from how the call goes.

@@ -2,25 +2,27 @@
 
 use std::{collections::HashSet, error::Error as StdError, fmt, sync::Arc};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tower_aoai_core::Availability;
 
 use crate::{Member, seat::Seat};
 
 /// The members as they are now. Whoever has looked keeps what they saw.
-pub(crate) struct Roster<L> {
-    lineup: RwLock<Arc<Lineup<L>>>,
+#[derive(Debug)]
+pub(crate) struct Roster {
+    lineup: RwLock<Arc<Lineup>>,
 }
 
-pub(crate) struct Lineup<L> {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lineup {
     /// Another one has another number.
     pub(crate) generation: u64,
-    pub(crate) places: Vec<Place<L>>,
+    pub(crate) seats: Vec<Arc<Seat>>,
 }
 
-pub(crate) struct Place<L> {
-    pub(crate) seat: Arc<Seat>,
-    pub(crate) layer: Arc<L>,
+/// The layers of those members.
+pub(crate) struct Layers<L> {
+    of: Mutex<Vec<(Arc<Seat>, Arc<L>)>>,
 }
 
 /// Members that cannot be balanced.
@@ -37,94 +39,100 @@ pub enum InvalidMembers {
     NoWeight(Arc<str>),
 }
 
-impl<L> Roster<L> {
-    pub(crate) fn new(members: impl IntoIterator<Item = Member<L>>) -> Result<Self, InvalidMembers> {
-        let mut lineup = Lineup { generation: 0, places: Vec::new() };
-        for member in members {
-            lineup.add(member)?;
-        }
-        if lineup.places.is_empty() {
-            return Err(InvalidMembers::Empty);
-        }
-        Ok(Self { lineup: RwLock::new(Arc::new(lineup)) })
+/// Seats the members.
+pub(crate) fn seat<L>(members: impl IntoIterator<Item = Member<L>>) -> Result<(Roster, Layers<L>), InvalidMembers> {
+    let roster = Roster { lineup: RwLock::default() };
+    let layers = Layers { of: Mutex::default() };
+    for member in members {
+        layers.add(&roster, member)?;
     }
+    if roster.len() == 0 {
+        return Err(InvalidMembers::Empty);
+    }
+    Ok((roster, layers))
+}
 
-    pub(crate) fn lineup(&self) -> Arc<Lineup<L>> {
+impl Roster {
+    pub(crate) fn lineup(&self) -> Arc<Lineup> {
         Arc::clone(&self.lineup.read())
     }
 
-    /// Adds a member, and says in which slot.
-    pub(crate) fn add(&self, member: Member<L>) -> Result<usize, InvalidMembers> {
-        self.change(|lineup| lineup.add(member))
-    }
-
-    /// Takes a member off; `None` if there is none of that name.
-    pub(crate) fn remove(&self, name: &str) -> Option<Arc<Seat>> {
-        self.change(|lineup| {
-            let index = lineup.places.iter().position(|place| *place.seat.name == *name).ok_or(())?;
-            Ok::<_, ()>(lineup.places.remove(index).seat)
-        })
-        .ok()
-    }
-
     pub(crate) fn len(&self) -> usize {
-        self.lineup.read().places.len()
+        self.lineup.read().seats.len()
     }
 
     pub(crate) fn seat(&self, name: &str) -> Option<Arc<Seat>> {
-        let lineup = self.lineup.read();
-        let place = lineup.places.iter().find(|place| *place.seat.name == *name);
-        place.map(|place| Arc::clone(&place.seat))
+        self.lineup.read().seats.iter().find(|seat| *seat.name == *name).cloned()
     }
 
     /// Changes a copy, which takes the place of the other one if the change succeeds.
-    fn change<T, E>(&self, change: impl FnOnce(&mut Lineup<L>) -> Result<T, E>) -> Result<T, E> {
+    fn change<T, E>(&self, change: impl FnOnce(&mut Vec<Arc<Seat>>) -> Result<T, E>) -> Result<T, E> {
         let mut lineup = self.lineup.write();
-        let places = lineup.places.clone();
-        let mut changed = Lineup { generation: lineup.generation + 1, places };
-        let result = change(&mut changed)?;
+        let mut changed = Lineup { generation: lineup.generation + 1, seats: lineup.seats.clone() };
+        let result = change(&mut changed.seats)?;
         *lineup = Arc::new(changed);
         Ok(result)
     }
 }
 
-impl<L> Lineup<L> {
-    fn add(&mut self, member: Member<L>) -> Result<usize, InvalidMembers> {
+impl<L> Layers<L> {
+    /// Adds a member, and says in which slot.
+    pub(crate) fn add(&self, roster: &Roster, member: Member<L>) -> Result<usize, InvalidMembers> {
         let Member { name, tier, weight, layer, gates } = member;
-        if weight == 0 {
-            return Err(InvalidMembers::NoWeight(name));
-        }
-        if self.places.iter().any(|place| place.seat.name == name) {
-            return Err(InvalidMembers::SameName(name));
-        }
-        let theirs = self.places.iter().flat_map(|place| place.seat.gates());
-        let mut states: HashSet<_> = theirs.map(identity).collect();
-        if !gates.iter().all(|gate| states.insert(identity(gate))) {
-            return Err(InvalidMembers::SharedState(name));
-        }
-        let is_free = |slot: &usize| self.places.iter().all(|place| place.seat.slot != *slot);
-        let slot = (0..=self.places.len()).find(is_free).unwrap_or(self.places.len());
-        let seat = Seat::new(name, tier, weight, gates, slot);
-        self.places.push(Place { seat, layer: Arc::new(layer) });
-        Ok(slot)
+        let mut layers = self.of.lock();
+        let seat = roster.change(|seats| {
+            let slot = free_slot(seats, &name, weight, &gates)?;
+            let seat = Seat::new(name, tier, weight, gates, slot);
+            seats.push(Arc::clone(&seat));
+            // Before anybody sees the seat.
+            layers.push((Arc::clone(&seat), Arc::new(layer)));
+            Ok(seat)
+        })?;
+        Ok(seat.slot)
     }
+
+    /// Takes a member off; `None` if there is none of that name.
+    pub(crate) fn remove(&self, roster: &Roster, name: &str) -> Option<Arc<Seat>> {
+        let mut layers = self.of.lock();
+        let removed = roster.change(|seats| {
+            let index = seats.iter().position(|seat| *seat.name == *name).ok_or(())?;
+            Ok::<_, ()>(seats.remove(index))
+        });
+        let removed = removed.ok()?;
+        layers.retain(|(seat, _)| !Arc::ptr_eq(seat, &removed));
+        Some(removed)
+    }
+
+    /// The layers of a member, as long as it is there.
+    pub(crate) fn of(&self, seat: &Seat) -> Option<Arc<L>> {
+        let layers = self.of.lock();
+        layers.iter().find(|(theirs, _)| std::ptr::eq(&**theirs, seat)).map(|(_, layer)| Arc::clone(layer))
+    }
+}
+
+/// Where a member of this name, weight and with these gates may sit.
+fn free_slot(
+    seats: &[Arc<Seat>],
+    name: &Arc<str>,
+    weight: u32,
+    gates: &[Arc<dyn Availability>],
+) -> Result<usize, InvalidMembers> {
+    if weight == 0 {
+        return Err(InvalidMembers::NoWeight(Arc::clone(name)));
+    }
+    if seats.iter().any(|seat| seat.name == *name) {
+        return Err(InvalidMembers::SameName(Arc::clone(name)));
+    }
+    let mut states: HashSet<_> = seats.iter().flat_map(|seat| seat.gates()).map(identity).collect();
+    if !gates.iter().all(|gate| states.insert(identity(gate))) {
+        return Err(InvalidMembers::SharedState(Arc::clone(name)));
+    }
+    let is_free = |slot: &usize| seats.iter().all(|seat| seat.slot != *slot);
+    Ok((0..seats.len()).find(is_free).unwrap_or(seats.len()))
 }
 
 fn identity(gate: &Arc<dyn Availability>) -> *const () {
     Arc::as_ptr(gate).cast()
-}
-
-impl<L> Clone for Place<L> {
-    fn clone(&self) -> Self {
-        Self { seat: Arc::clone(&self.seat), layer: Arc::clone(&self.layer) }
-    }
-}
-
-impl<L> fmt::Debug for Roster<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lineup = self.lineup();
-        f.debug_list().entries(lineup.places.iter().map(|place| &place.seat)).finish()
-    }
 }
 
 impl fmt::Display for InvalidMembers {

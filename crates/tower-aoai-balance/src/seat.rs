@@ -8,7 +8,7 @@ use tower_aoai_core::{Admission, Availability, CallContext, Load, Outcome};
 
 use crate::{
     handle::MemberSnapshot,
-    pick::{Candidate, FAILURE_LASTS, Pace, Past, ProbeId, Size, Standing, THROTTLE_LASTS, half_lives},
+    pick::{Candidate, FAILURE_LASTS, Pace, Past, ProbeId, Size, Standing, THROTTLE_LASTS},
 };
 
 pub(crate) struct Seat {
@@ -108,7 +108,7 @@ impl Seat {
             past,
             load: load.max(figures.in_flight),
             takes: figures.pace.expected(size),
-            idle: figures.touched_at().map_or(0.0, |touched| half_lives(touched, now)),
+            doubt: figures.pace.doubt(figures.entered_at, now),
             silent: figures.silent(now).as_secs_f64(),
             risk: figures.standing.risk(now),
         };
@@ -275,11 +275,6 @@ impl Seat {
 }
 
 impl Figures {
-    /// When it was last learned, or tried to learn, how fast the member is.
-    fn touched_at(&self) -> Option<Instant> {
-        self.pace.learned_at().max(self.entered_at)
-    }
-
     fn silent(&self, now: Instant) -> Duration {
         self.silent_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }

@@ -6,11 +6,11 @@ use tokio::time::Instant;
 use tower_aoai_core::{Admission, CallContext, Outcome, Reason, Rejected};
 
 use crate::{
+    balancer::Balancer,
     memory::{Memory, may_go_elsewhere},
     pick::{Candidate, Choice, Past, Rotation},
     roster::Lineup,
     seat::Seat,
-    shared::Balancer,
 };
 
 pub(crate) const NAME: &str = "balancer";
@@ -74,23 +74,23 @@ impl Spurned {
 }
 
 /// The member to send the call to, as an index into the lineup; or a refusal.
-pub(crate) fn select<L>(
+pub(crate) fn select(
     balancer: &Balancer,
-    lineup: &Lineup<L>,
+    lineup: &Lineup,
     spurned: &Spurned,
     context: &CallContext,
     now: Instant,
 ) -> Result<usize, Rejected> {
     let memory = Memory::of(context, balancer.settings.tries);
     let view = balancer.view(context, now);
-    let mut indices = Vec::with_capacity(lineup.places.len());
-    let mut candidates = Vec::with_capacity(lineup.places.len());
-    for (index, place) in lineup.places.iter().enumerate() {
-        let past = memory.past(&place.seat);
-        let Some(mut candidate) = place.seat.candidate(context, view, past) else {
+    let mut indices = Vec::with_capacity(lineup.seats.len());
+    let mut candidates = Vec::with_capacity(lineup.seats.len());
+    for (index, seat) in lineup.seats.iter().enumerate() {
+        let past = memory.past(seat);
+        let Some(mut candidate) = seat.candidate(context, view, past) else {
             continue;
         };
-        if let Some(admission) = spurned.admission(&place.seat) {
+        if let Some(admission) = spurned.admission(seat) {
             candidate.admission = admission;
         }
         indices.push(index);
@@ -119,9 +119,9 @@ pub(crate) fn late(context: &CallContext) -> Reason {
 
 /// From when on a call that has just failed at `seat` may be tried again, if that is known better here than to the retry
 /// layer above: at once if another member could take it, else when the first could.
-pub(crate) fn retry_at<L>(
+pub(crate) fn retry_at(
     balancer: &Balancer,
-    lineup: &Lineup<L>,
+    lineup: &Lineup,
     seat: &Seat,
     context: &CallContext,
     now: Instant,
@@ -139,7 +139,7 @@ pub(crate) fn retry_at<L>(
         past => past,
     };
     let candidates: Vec<_> =
-        lineup.places.iter().filter_map(|place| place.seat.candidate(context, view, of(&place.seat))).collect();
+        lineup.seats.iter().filter_map(|theirs| theirs.candidate(context, view, of(theirs))).collect();
     if candidates.iter().any(|candidate| candidate.past == Past::Stay) {
         return None;
     }

@@ -16,21 +16,20 @@ use tower_aoai_core::{
     classify::{ResponseHead, judge_head},
     try_clone_request,
 };
-use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
     Mark,
+    balancer::Balancer,
     fleet::Fleet,
-    roster::{Lineup, Place},
+    roster::Lineup,
     seat::Seat,
     selection::{NAME, Said, Spurned, late, retry_at, select},
-    shared::Balancer,
 };
 
 /// One send of a call: what is known before a member's stack has it, and what is needed should that refuse.
-pub(crate) struct Sending<C, L, S, B> {
-    fleet: Arc<Fleet<C, L, S>>,
+pub(crate) struct Sending<S, B> {
+    fleet: Arc<Fleet<S>>,
     context: CallContext,
     request: Option<Request<B>>,
     /// What is sent if the chosen member refuses after all.
@@ -56,8 +55,8 @@ struct Readying<S> {
 /// The least time until members that are all shut are asked again, where one says that it is open by then.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-impl<C, L, S, B> Sending<C, L, S, B> {
-    pub(crate) fn new(fleet: Arc<Fleet<C, L, S>>, request: Request<B>, context: CallContext) -> Self {
+impl<S, B> Sending<S, B> {
+    pub(crate) fn new(fleet: Arc<Fleet<S>>, request: Request<B>, context: CallContext) -> Self {
         Self {
             fleet,
             context,
@@ -72,7 +71,7 @@ impl<C, L, S, B> Sending<C, L, S, B> {
     }
 
     fn balancer(&self) -> &Arc<Balancer> {
-        &self.fleet.shared.balancer
+        &self.fleet.balancer
     }
 
     /// The clock was read for this call, and has gone on since.
@@ -103,7 +102,7 @@ impl<C, L, S, B> Sending<C, L, S, B> {
                 self.request = self.spare.take();
                 self.spurned.add(mark.seat(), Said::No(no.clone()));
                 // With nobody left to ask, the refusal is one for all.
-                self.request.is_some() || self.spurned.len() >= self.fleet.shared.roster.len()
+                self.request.is_some() || self.spurned.len() >= self.balancer().roster.len()
             }
             result => {
                 self.judge(mark, result);
@@ -132,7 +131,7 @@ impl<C, L, S, B> Sending<C, L, S, B> {
         };
         mark.heard(now, verdict.outcome);
         if verdict.outcome != Outcome::Success {
-            let lineup = self.fleet.shared.roster.lineup();
+            let lineup = self.balancer().roster.lineup();
             let at = retry_at(self.balancer(), &lineup, mark.seat(), &self.context, now, verdict.outcome);
             if let Some(at) = at {
                 self.context.note_retry_at(at);
@@ -141,10 +140,8 @@ impl<C, L, S, B> Sending<C, L, S, B> {
     }
 }
 
-impl<C, L, S, B, R> Sending<C, L, S, B>
+impl<S, B, R> Sending<S, B>
 where
-    L: Layer<C, Service = S>,
-    C: Clone,
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
     B: Replay,
@@ -156,13 +153,16 @@ where
                 return Poll::Ready(self.hand_down(ready));
             }
             let now = self.now();
-            let lineup = self.fleet.shared.roster.lineup();
+            let lineup = self.balancer().roster.lineup();
             match self.select(&lineup, now) {
                 Ok(index) => {
-                    let Place { seat, .. } = &lineup.places[index];
+                    let seat = &lineup.seats[index];
+                    let Some(stack) = self.fleet.stack(&lineup, seat) else {
+                        self.spurned.add(seat, Said::Never);
+                        continue;
+                    };
                     let marked = || Mark::new(self.balancer(), Arc::clone(seat), &self.context, now);
                     let mark = (!self.balancer().settings.is_off).then(marked);
-                    let stack = self.fleet.stack(&lineup, &lineup.places[index]);
                     let mut chosen = Readying { seat: Arc::clone(seat), stack, mark };
                     match chosen.stack.poll_ready(cx) {
                         Poll::Ready(Ok(())) => return Poll::Ready(self.hand_down(chosen)),
@@ -195,11 +195,11 @@ where
         }
     }
 
-    fn select(&self, lineup: &Lineup<L>, now: Instant) -> Result<usize, Rejected> {
+    fn select(&self, lineup: &Lineup, now: Instant) -> Result<usize, Rejected> {
         if !self.balancer().settings.is_off {
             return select(self.balancer(), lineup, &self.spurned, &self.context, now);
         }
-        let is_there = !lineup.places.is_empty() && self.spurned.len() == 0;
+        let is_there = !lineup.seats.is_empty() && self.spurned.len() == 0;
         if is_there { Ok(0) } else { Err(Rejected::new(Reason::NoEndpoint, NAME)) }
     }
 
@@ -267,7 +267,7 @@ where
                 served.endpoint = Some(Arc::clone(&seat.name));
                 served.tier = Some(seat.tier);
             });
-            if self.fleet.shared.roster.len() > self.spurned.len() + 1 {
+            if self.balancer().roster.len() > self.spurned.len() + 1 {
                 self.spare = try_clone_request(&request);
             }
         }

@@ -8,33 +8,23 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error, Replay};
-use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ResponseBody, ResponseFuture, fleet::Fleet, shared::Shared};
+use crate::{ResponseBody, ResponseFuture, fleet::Fleet};
 
-/// The service of a [`BalanceLayer`](crate::BalanceLayer): over a client `C`, members with layers `L` and stacks `S`.
-pub struct Balance<C, L, S> {
-    fleet: Arc<Fleet<C, L, S>>,
+/// The service of a [`BalanceLayer`](crate::BalanceLayer), over members' stacks `S`.
+pub struct Balance<S> {
+    fleet: Arc<Fleet<S>>,
 }
 
-impl<C, L, S> Balance<C, L, S>
-where
-    L: Layer<C, Service = S>,
-    C: Clone,
-{
-    pub(crate) fn new(shared: Arc<Shared<L>>, client: C) -> Self {
-        let lineup = shared.roster.lineup();
-        let fleet = Fleet::new(shared, client);
-        fleet.muster(&lineup);
+impl<S> Balance<S> {
+    pub(crate) fn new(fleet: Fleet<S>) -> Self {
         Self { fleet: Arc::new(fleet) }
     }
 }
 
-impl<C, L, S, B, ResB> Service<Request<B>> for Balance<C, L, S>
+impl<S, B, ResB> Service<Request<B>> for Balance<S>
 where
-    L: Layer<C, Service = S>,
-    C: Clone,
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     S::Error: Into<BoxError>,
     B: Replay,
@@ -43,7 +33,7 @@ where
 {
     type Response = Response<ResponseBody<ResB>>;
     type Error = Error;
-    type Future = ResponseFuture<C, L, S, B>;
+    type Future = ResponseFuture<S, B>;
 
     /// Always ready: only the chosen member's readiness is needed, and taken inside the future.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -71,13 +61,13 @@ where
     }
 }
 
-impl<C, L, S> Clone for Balance<C, L, S> {
+impl<S> Clone for Balance<S> {
     fn clone(&self) -> Self {
         Self { fleet: Arc::clone(&self.fleet) }
     }
 }
 
-impl<C, L, S> fmt::Debug for Balance<C, L, S> {
+impl<S> fmt::Debug for Balance<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fleet.fmt(f)
     }

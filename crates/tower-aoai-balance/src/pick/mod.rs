@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tower_aoai_core::Admission;
 
 pub(crate) use self::{
-    pace::{DecayingMean, Pace, Size, half_lives},
+    pace::{DecayingMean, Pace, Size},
     standing::{FAILURE_LASTS, ProbeId, Rotation, Standing, THROTTLE_LASTS},
     turns::Turns,
 };
@@ -31,8 +31,8 @@ pub(crate) struct Candidate {
     pub(crate) load: usize,
     /// How long it takes from the start to the end of this call, in seconds, if that is known.
     pub(crate) takes: Option<f64>,
-    /// How many half-lives ago anything was learned of that.
-    pub(crate) idle: f64,
+    /// By what share of it the call may well take less: the less is known, and the longer ago it was learned, the more.
+    pub(crate) doubt: f64,
     /// For how many seconds those who wait for an answer have had none.
     pub(crate) silent: f64,
     /// How likely the next call fails, from 0 to 1.

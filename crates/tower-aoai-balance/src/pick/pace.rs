@@ -15,11 +15,14 @@ pub(crate) struct Size {
 /// each.
 const PROMPT: f64 = 1_667.0;
 
-/// A token of output, where nothing was learned of it: 60 a second.
+/// What of the first whole answer is put down to each token: 60 a second.
 const PER_TOKEN: f64 = 1.0 / 60.0;
 
 /// After how long what was learned counts half.
-pub(crate) const HALF_LIFE: Duration = Duration::from_secs(10);
+const HALF_LIFE: Duration = Duration::from_secs(10);
+
+/// How far a single answer is from the mean, as a share of it.
+const SPREAD: f64 = 0.25;
 
 /// A mean in which what is older counts less.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,7 +41,7 @@ pub(crate) struct Pace {
 }
 
 /// How many half-lives lie between.
-pub(crate) fn half_lives(from: Instant, to: Instant) -> f64 {
+fn half_lives(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() / HALF_LIFE.as_secs_f64()
 }
 
@@ -73,24 +76,23 @@ impl Pace {
     /// An answer that came as a whole after `took`: what it took more, or less, than expected is put down to both.
     pub(crate) fn whole(&mut self, now: Instant, size: Size, took: Duration) {
         let took = took.as_secs_f64();
-        let per_token = self.per_token.value().unwrap_or(PER_TOKEN);
-        match self.expected(size) {
-            Some(expected) if expected > 0.0 => {
-                let ratio = took / expected;
-                let first = self.first.value().unwrap_or_default();
-                self.first.learn(now, first * ratio);
-                if size.output > 0.0 {
-                    self.per_token.learn(now, per_token * ratio);
-                }
+        let Size { prompt, output } = size;
+        let (first, per_token) = match (self.first.value(), self.per_token.value()) {
+            (Some(first), Some(per_token)) => {
+                let expected = first * stretch(prompt) + output * per_token;
+                let ratio = if expected > 0.0 { took / expected } else { 1.0 };
+                (first * ratio, per_token * ratio)
             }
-            _ => {
+            _ if output > 0.0 => {
                 // Half of it for the first token at least, whatever the tokens are taken to need.
-                let first = (took - size.output * per_token).max(took / 2.0);
-                self.first.learn(now, first / stretch(size.prompt));
-                if size.output > 0.0 {
-                    self.per_token.learn(now, (took - first) / size.output);
-                }
+                let first = (took - output * PER_TOKEN).max(took / 2.0);
+                (first / stretch(prompt), (took - first) / output)
             }
+            (_, per_token) => (took / stretch(prompt), per_token.unwrap_or_default()),
+        };
+        self.first.learn(now, first);
+        if output > 0.0 {
+            self.per_token.learn(now, per_token);
         }
     }
 
@@ -104,7 +106,7 @@ impl Pace {
 
     /// From the start to the end, in seconds.
     pub(crate) fn expected(&self, size: Size) -> Option<f64> {
-        let per_token = self.per_token.value().unwrap_or(PER_TOKEN);
+        let per_token = self.per_token.value().unwrap_or_default();
         self.first.value().map(|first| first * stretch(size.prompt) + size.output * per_token)
     }
 
@@ -117,8 +119,11 @@ impl Pace {
         self.per_token.value().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
 
-    /// When anything was learned last.
-    pub(crate) fn learned_at(&self) -> Option<Instant> {
-        self.first.at
+    /// By what share the truth may well be less. A call sent at `tried` may teach more: until its answer comes, or none for
+    /// a while, what is known does not age.
+    pub(crate) fn doubt(&self, tried: Option<Instant>, now: Instant) -> f64 {
+        let age = self.first.at.max(tried).map_or(0.0, |at| half_lives(at, now));
+        let mass = self.first.mass * (-age).exp2();
+        (SPREAD / mass.sqrt()).min(1.0)
     }
 }

@@ -13,7 +13,8 @@ use super::{Ask, Candidate, Turns};
 #[non_exhaustive]
 pub enum Strategy {
     /// Where the call is expected to end first: the wait, plus the learned times to the first token and per token, plus up
-    /// to 5 s where calls have just failed. Who differs by 5 % at most is drawn by weight.
+    /// to 5 s where calls have just failed. Among those who differ by 5 % at most, or by less than can be told of so few
+    /// answers, it is drawn by weight.
     #[default]
     ExpectedFinish,
     /// Each in turn, exactly evenly, whatever the weights; with any number of threads.
@@ -85,8 +86,8 @@ fn expected_finish(candidates: &[Candidate], among: &[usize], ask: &Ask) -> usiz
     let finish = |index: usize| {
         let candidate = &candidates[index];
         let wait = candidate.start().map_or(0.0, |start| start.saturating_duration_since(ask.now).as_secs_f64());
-        // What was learned long ago, or never, is worth a try: it is taken for as fast as the fastest.
-        let takes = candidate.takes.map_or(fastest, |takes| fastest + (takes - fastest) * (-candidate.idle).exp2());
+        // Who may well be as fast as the fastest, and who is not known, is worth a try.
+        let takes = candidate.takes.map_or(fastest, |takes| fastest.max(takes * (1.0 - candidate.doubt)));
         wait + takes.max(candidate.silent) + candidate.risk * FAILURE
     };
     let least = among.iter().map(|&index| finish(index)).min_by(f64::total_cmp).unwrap_or_default();

@@ -24,7 +24,7 @@ fn open(slot: usize, now: Instant) -> Candidate {
         past: Past::Untried,
         load: 0,
         takes: None,
-        idle: 0.0,
+        doubt: 0.0,
         silent: 0.0,
         risk: 0.0,
     }
@@ -56,7 +56,7 @@ prop_compose! {
         ],
         load in 0usize..9,
         takes in prop::option::of(0.0f64..9.0),
-        idle in 0.0f64..9.0,
+        doubt in 0.0f64..1.0,
         silent in prop_oneof![Just(0.0), 0.0f64..9.0],
         risk in prop_oneof![Just(0.0), 0.0f64..1.0],
     ) -> Candidate {
@@ -64,7 +64,7 @@ prop_compose! {
             Some(until) => Admission::Shut(until.map(|until| now + millis(until))),
             None => Admission::At(now + millis(wait)),
         };
-        Candidate { slot, tier, weight, admission, rotation, past, load, takes, idle, silent, risk }
+        Candidate { slot, tier, weight, admission, rotation, past, load, takes, doubt, silent, risk }
     }
 }
 
@@ -228,16 +228,33 @@ fn ties_are_drawn_by_weight_and_what_is_slower_by_more_is_not_drawn() {
 }
 
 #[test]
-fn what_was_learned_long_ago_is_tried_again_and_who_is_silent_is_left_alone() {
+fn what_is_hardly_known_is_tried_and_who_is_silent_is_left_alone() {
     let now = Instant::now();
     let fast = Candidate { takes: Some(1.0), ..open(0, now) };
-    let slow = |idle| Candidate { takes: Some(10.0), idle, ..open(1, now) };
+    let slow = |doubt| Candidate { takes: Some(4.0), doubt, ..open(1, now) };
     let last = Ask { draw: 0.999, ..ask(now) };
-    assert_eq!(enter(&[fast, slow(7.0)], &last, Strategy::ExpectedFinish), Some(0));
-    assert_eq!(enter(&[fast, slow(8.0)], &last, Strategy::ExpectedFinish), Some(1));
+    assert_eq!(enter(&[fast, slow(0.73)], &last, Strategy::ExpectedFinish), Some(0));
+    assert_eq!(enter(&[fast, slow(0.74)], &last, Strategy::ExpectedFinish), Some(1));
+    assert_eq!(enter(&[fast, slow(1.0)], &ask(now), Strategy::ExpectedFinish), Some(0), "a try, and no rush");
     let silent = Candidate { silent: 2.0, ..open(1, now) };
     assert_eq!(enter(&[fast, silent], &last, Strategy::ExpectedFinish), Some(0));
     assert_eq!(enter(&[silent, fast], &ask(now), Strategy::ExpectedFinish), Some(1));
+}
+
+#[test]
+fn doubt_shrinks_with_every_answer_and_grows_with_time_but_not_while_one_is_tried() {
+    let now = Instant::now();
+    let at = |seconds: u64| now + millis(1_000 * seconds);
+    let mut pace = Pace::default();
+    let size = Size { prompt: 0.0, output: 0.0 };
+    let mut learn = |times: usize| {
+        (0..times).for_each(|_| pace.streamed(at(0), size, millis(500), None));
+        pace
+    };
+    let (one, hundred) = (learn(1), learn(99));
+    assert!(one.doubt(None, at(0)) > 0.2 && hundred.doubt(None, at(0)) < 0.03);
+    assert!(hundred.doubt(None, at(30)) > 0.06);
+    assert!(hundred.doubt(Some(at(30)), at(30)) < 0.03);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What all services of one layer share.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -13,15 +13,10 @@ use crate::{
     seat::View,
 };
 
-pub(crate) struct Shared<L> {
-    pub(crate) roster: Arc<Roster<L>>,
-    pub(crate) balancer: Arc<Balancer>,
-}
-
-/// What is the same whatever the members' layers are.
 #[derive(Debug)]
 pub(crate) struct Balancer {
     pub(crate) settings: Settings,
+    pub(crate) roster: Arc<Roster>,
     turns: Mutex<Turns>,
     /// How long answers are, in tokens.
     output: Mutex<DecayingMean>,
@@ -40,8 +35,8 @@ pub(crate) struct Settings {
 const OUTPUT: f64 = 200.0;
 
 impl Balancer {
-    pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, turns: Mutex::default(), output: Mutex::default() })
+    pub(crate) fn new(roster: Arc<Roster>, settings: Settings) -> Arc<Self> {
+        Arc::new(Self { settings, roster, turns: Mutex::default(), output: Mutex::default() })
     }
 
     /// How large the call is: of the prompt a token for four bytes, of the answer what answers have been of late, but no
@@ -86,11 +81,5 @@ impl Balancer {
     pub(crate) fn reset(&self) {
         *self.turns.lock() = Turns::default();
         *self.output.lock() = DecayingMean::default();
-    }
-}
-
-impl<L> fmt::Debug for Shared<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("roster", &self.roster).field("balancer", &self.balancer).finish()
     }
 }
