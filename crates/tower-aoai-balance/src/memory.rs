@@ -9,27 +9,33 @@ use crate::{pick::Past, seat::Seat};
 /// The attempts of a call that failed.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    attempts: Vec<Arc<Attempt>>,
+    attempts: Vec<(Option<Arc<str>>, Outcome)>,
     tries_per_member: usize,
 }
 
 impl Memory {
     pub(crate) fn of(context: &CallContext, tries_per_member: usize) -> Self {
-        Self { attempts: context.attempts(), tries_per_member }
+        let judged = |attempt: &Arc<Attempt>| Some((attempt.endpoint(), attempt.verdict()?.outcome));
+        Self { attempts: context.attempts().iter().filter_map(judged).collect(), tries_per_member }
+    }
+
+    /// The attempt that has just failed at a member, too, if nobody observes and its record is empty.
+    pub(crate) fn after(mut self, context: &CallContext, seat: &Seat, outcome: Outcome) -> Self {
+        if context.last_attempt().is_none_or(|attempt| attempt.verdict().is_none()) {
+            self.attempts.push((Some(Arc::clone(&seat.name)), outcome));
+        }
+        self
     }
 
     pub(crate) fn past(&self, seat: &Seat) -> Past {
         let (mut failures, mut is_last, mut is_final) = (0, false, false);
-        for attempt in &self.attempts {
-            let Some(outcome) = attempt.verdict().map(|verdict| verdict.outcome) else {
-                continue;
-            };
+        for (endpoint, outcome) in &self.attempts {
             // A name is not enough: another leg may have a member of the same name.
-            is_last = attempt.endpoint().is_some_and(|name| Arc::ptr_eq(&name, &seat.name));
-            // Cancelled by a time limit below, for the call goes on.
-            if is_last && outcome != Outcome::Success {
+            is_last = endpoint.as_ref().is_some_and(|name| Arc::ptr_eq(name, &seat.name));
+            // Cancelled it was by a time limit below, for the call goes on.
+            if is_last && *outcome != Outcome::Success {
                 failures += 1;
-                is_final = is_final_there(outcome);
+                is_final = is_final_there(*outcome);
             }
         }
         match failures {

@@ -130,16 +130,10 @@ pub(crate) fn retry_at(
     if !may_go_elsewhere(outcome) {
         return None;
     }
-    let memory = Memory::of(context, balancer.settings.tries);
+    let memory = Memory::of(context, balancer.settings.tries).after(context, seat, outcome);
     let view = balancer.view(context, now);
-    let of = |theirs: &Seat| match memory.past(theirs) {
-        // Nobody observes, so that its attempt says nothing yet.
-        Past::Untried if std::ptr::eq(theirs, seat) && balancer.settings.tries > 1 => Past::Stay,
-        Past::Untried if std::ptr::eq(theirs, seat) => Past::FailedLast,
-        past => past,
-    };
-    let candidates: Vec<_> =
-        lineup.seats.iter().filter_map(|theirs| theirs.candidate(context, view, of(theirs))).collect();
+    let candidates = lineup.seats.iter().filter_map(|seat| seat.candidate(context, view, memory.past(seat)));
+    let candidates: Vec<_> = candidates.collect();
     if candidates.iter().any(|candidate| candidate.past == Past::Stay) {
         return None;
     }

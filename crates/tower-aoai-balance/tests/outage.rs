@@ -8,7 +8,6 @@ use regions::{DOWN_FROM, DOWN_UNTIL, Outage, run};
 
 async fn assert_nobody_notices(seed: u64, strategy: Strategy, outage: Outage) {
     let report = run(seed, strategy, outage).await;
-    println!("{strategy:?}, {outage:?}: {report}");
     assert_eq!(report.failed, 0, "another region could have served each: {report}");
     assert!(report.share_of_down(DOWN_FROM, DOWN_UNTIL) < 0.02, "{report}");
     assert!(report.back_after().is_some_and(|seconds| seconds < 10), "{report}");

@@ -128,7 +128,7 @@ async fn a_layer_with_a_state_for_each_service_keeps_it_from_call_to_call_and_th
     }
     assert_eq!(handle.snapshot().members[0].entered, 1, "one place for all calls");
     handle.add(limited("b")).expect("a valid member");
-    let mut third = task::spawn(service.clone().oneshot(chat()));
+    let mut third = task::spawn(service.oneshot(chat()));
     assert_pending!(third.poll());
     let entered: Vec<_> = handle.snapshot().members.iter().map(|member| member.entered).collect();
     assert_eq!(entered, [1, 1], "its place is taken still, and the new member's is free");

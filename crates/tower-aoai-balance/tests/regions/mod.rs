@@ -10,12 +10,11 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
-use tower::{ServiceBuilder, ServiceExt, util::MapRequestLayer};
+use tower::{ServiceBuilder, ServiceExt};
 use tower_aoai_balance::{BalanceLayer, Member, Strategy};
 use tower_aoai_circuit_breaker::CircuitBreakerLayer;
-use tower_aoai_core::{
-    AttemptTimeoutLayer, CallContext, DeadlineLayer, Generator, ObserveLayer, PrepareLayer, RequestBody,
-};
+use tower_aoai_core::{AttemptTimeoutLayer, CallContext, DeadlineLayer, Generator, ObserveLayer, PrepareLayer};
+use tower_aoai_endpoint::{BaseUrl, EndpointLayer};
 use tower_aoai_retry_after::{RetryAfterLayer, RetryPolicy};
 use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator, World};
 use tower_aoai_token_bucket::{Quota, TokenBucketLayer};
@@ -57,10 +56,6 @@ pub struct Report {
     pub refused: [Vec<usize>; 3],
 }
 
-fn host(region: &str) -> String {
-    format!("https://{region}.openai.azure.com")
-}
-
 fn world(seed: u64, outage: Outage, start: Instant) -> World {
     let at = |second| start + Duration::from_secs(second);
     let region = |name, tokens| {
@@ -88,15 +83,12 @@ pub async fn run(seed: u64, strategy: Strategy, outage: Outage) -> Report {
     let start = Instant::now();
     let world = world(seed, outage, start);
     let members = BalanceLayer::from_fn(REGIONS, |region| {
-        let address = move |mut request: Request<RequestBody>| {
-            let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-            *request.uri_mut() = format!("{}{path}", host(region)).parse().expect("a valid address");
-            request
-        };
+        let base = format!("https://{region}.openai.azure.com").parse::<BaseUrl>().expect("a valid address");
+        let endpoint = EndpointLayer::new(base).classic("2024-10-21").expect("an api-version");
         Member::new(region)
             .asked(CircuitBreakerLayer::below_balancer().seed(seed))
             .asked(TokenBucketLayer::of(Quota::standard(2_000_000)))
-            .layer(MapRequestLayer::new(address))
+            .layer(endpoint)
             .layer(ObserveLayer::new())
             .layer(AttemptTimeoutLayer::new().first_byte(Duration::from_secs(2)))
     });
@@ -171,6 +163,12 @@ impl Report {
     /// Requests sent for each call.
     pub fn attempts(&self) -> f64 {
         self.sent.iter().flatten().sum::<usize>() as f64 / self.calls as f64
+    }
+
+    /// What happened in some seconds, region by region: requests that arrived, and of these refused.
+    pub fn between(&self, from: u64, until: u64) -> [(usize, usize); 3] {
+        let sum = |seconds: &[usize]| seconds[from as usize..until as usize].iter().sum();
+        [0, 1, 2].map(|region| (sum(&self.sent[region]), sum(&self.refused[region])))
     }
 
     /// How many seconds after the outage's end the region had four fifths of the share back that it had before, for two
