@@ -40,7 +40,7 @@
 //! | | [`DeadlineLayer`](core::DeadlineLayer) | works |
 //! | | `FallbackLayer` | goes on where a leg refused or was throttled |
 //! | each leg | `RetryAfterLayer` | works |
-//! | | `BalanceLayer` | takes the first that is open |
+//! | | `BalanceLayer` | works |
 //! | each endpoint | `CircuitBreakerLayer` | works |
 //! | | `TokenBucketLayer` | works; does not learn from quota headers yet |
 //! | | `EndpointLayer` | works |

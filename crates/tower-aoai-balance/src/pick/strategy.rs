@@ -60,6 +60,7 @@ impl Strategy {
             }
             Self::LeastInFlight | Self::ExpectedFinish => least_in_flight(candidates, among(), turns),
         }
+        .or_else(|| among().next())
         .unwrap_or_default()
     }
 }
@@ -98,5 +99,5 @@ fn expected_finish(candidates: &[Candidate], among: &[usize], ask: &Ask) -> usiz
         left -= f64::from(candidates[index].weight);
         left < 0.0
     });
-    drawn.or_else(|| ties().next_back()).unwrap_or_default()
+    drawn.or_else(|| ties().next_back()).or(among.first().copied()).unwrap_or_default()
 }
