@@ -36,7 +36,8 @@
 //! | | layer | state |
 //! |---|---|---|
 //! | door | [`RejectedResponseLayer`](core::RejectedResponseLayer), [`PrepareLayer`](core::PrepareLayer) | works |
-//! | | `ContextWindowLayer`, `CostLayer` | their shape |
+//! | | `ContextWindowLayer` | works; counts exactly with feature `bpe`, and splits texts with feature `chunk` |
+//! | | `CostLayer` | its shape |
 //! | | [`DeadlineLayer`](core::DeadlineLayer) | works |
 //! | | `FallbackLayer` | goes on where a leg refused or was throttled |
 //! | each leg | `RetryAfterLayer` | works |
