@@ -112,8 +112,7 @@ impl Question<'_> {
     }
 
     fn truncate(&self, scales: &Scales<'_>, prompt: &Prompt<'_>, weights: &Weights, used: ContextUse) -> Judgement {
-        let reserved = self.least_output();
-        let room = self.room(reserved);
+        let (least, room) = (self.least_output(), self.room(self.output_after_a_cut()));
         let mut rewrite = Rewrite::new(self.body, scales, self.policy);
         let left = if prompt.apart {
             let shorter = |(item, weight): (&Item<'_>, &PromptTokens)| {
@@ -128,8 +127,8 @@ impl Question<'_> {
             let left = kept().fold(weights.rest, |sum, ((_, weight), _)| sum.plus(*weight));
             left.less(rewrite.shorten(kept().map(|((item, _), _)| item), left.text().saturating_sub(room)))
         };
-        let is_too_long = self.certainly_too_long(left.certain, reserved).is_some();
-        if let Some(lengths) = self.certainly_too_long(used.prompt, reserved).filter(|_| is_too_long) {
+        let is_too_long = self.certainly_too_long(left.certain, least).is_some();
+        if let Some(lengths) = self.certainly_too_long(used.prompt, least).filter(|_| is_too_long) {
             return Judgement::Refuse { lengths, used };
         }
         let (dropped, cut) = (rewrite.dropped, rewrite.cut);
@@ -137,7 +136,7 @@ impl Question<'_> {
             return Judgement::Unread;
         };
         let sent = left.text();
-        let used = ContextUse { sent, images: left.images, dropped, cut, is_over: sent > room, ..used };
+        let used = ContextUse { sent, images: left.images, dropped, cut, is_over: sent > self.room(least), ..used };
         self.pass(used, self.clamped_output(sent), changes)
     }
 
@@ -189,6 +188,14 @@ impl Question<'_> {
             Some(output) => self.policy.least_output_of(self.model).min(output),
             None => self.needed_output(output),
         }
+    }
+
+    /// What a cut leaves for the output: once something is lost, the answer shall not be short as well.
+    fn output_after_a_cut(&self) -> u64 {
+        let usual = self.policy.output_room_of(self.model);
+        self.possible_output()
+            .map_or_else(|| self.needed_output(None), |output| output.min(usual))
+            .max(self.least_output())
     }
 
     /// What has to be left for an output of which so much is asked for.

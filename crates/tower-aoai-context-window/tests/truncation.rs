@@ -335,3 +335,24 @@ fn the_output_is_lowered_to_what_is_left() {
     assert_eq!((lengths.maximum, lengths.prompt, lengths.output), (200, prompt, Some(180)));
     assert!(clamped(900, true, reject).is_ok_and(|output| output == 800));
 }
+
+#[test]
+fn the_output_is_lowered_before_the_prompt_is_cut_and_a_cut_leaves_it_room() {
+    let turn = |text: &str| [json!({"role": "user", "content": text}), json!({"role": "assistant", "content": "Yes."})];
+    let words = "word ".repeat(30);
+    let used = |turns: usize| {
+        let mut messages: Vec<_> = (0..turns).flat_map(|_| turn(&words)).collect();
+        messages.push(json!({"role": "user", "content": "And now?"}));
+        let body = json!({"max_tokens": 150, "messages": messages}).to_string();
+        let policy = Policy::truncate().clamp_output().least_output(20).output_room(100).margin(0);
+        let layer = layer(400, policy);
+        blocking(through(&layer, CHAT, body)).expect("it fits").1.expect("read")
+    };
+    let turn = used(6).sent - used(5).sent;
+    let full = (1..).find(|turns| used(*turns).is_truncated()).expect("at some time");
+    let before = used(full - 1);
+    let clamped = before.clamped.expect("lowered").1;
+    assert!((20..20 + turn).contains(&clamped) && before.sent + clamped == 400, "{before:?}");
+    let after = used(full);
+    assert!(after.sent <= 300 && after.clamped.is_none_or(|(_, output)| output >= 100), "{after:?}");
+}
