@@ -81,15 +81,14 @@ impl Question<'_> {
         let output = self.clamped_output(total.text());
         let fits = total.text() <= self.room(self.needed_output(output));
         if fits || prompt.cut_by_server || self.policy.overflow == Overflow::LetThrough {
-            let used = ContextUse { is_over: !fits, ..used };
             return self.pass(used, output, Changes::default());
         }
         if self.policy.overflow == Overflow::Truncate {
             return self.truncate(&scales, &prompt, &weights, used);
         }
-        match self.certainly_too_long(total.certain, self.least_output()) {
+        match self.too_long(total.certain, self.least_output()) {
             Some(lengths) => Judgement::Refuse { lengths, used },
-            None => self.pass(ContextUse { is_over: true, ..used }, output, Changes::default()),
+            None => self.pass(used, output, Changes::default()),
         }
     }
 
@@ -103,7 +102,7 @@ impl Question<'_> {
             }
             Ok(tokens) => {
                 let used = ContextUse { prompt: tokens, sent: tokens, ..used };
-                match self.certainly_too_long(tokens, self.needed_output(output)) {
+                match self.too_long(tokens, self.needed_output(output)) {
                     Some(lengths) => Judgement::Refuse { lengths, used },
                     None => self.pass(used, output, Changes::default()),
                 }
@@ -127,8 +126,8 @@ impl Question<'_> {
             let left = kept().fold(weights.rest, |sum, ((_, weight), _)| sum.plus(*weight));
             left.less(rewrite.shorten(kept().map(|((item, _), _)| item), left.text().saturating_sub(room)))
         };
-        let is_too_long = self.certainly_too_long(left.certain, least).is_some();
-        if let Some(lengths) = self.certainly_too_long(used.prompt, least).filter(|_| is_too_long) {
+        let is_too_long = self.too_long(left.certain, least).is_some();
+        if let Some(lengths) = self.too_long(used.prompt, least).filter(|_| is_too_long) {
             return Judgement::Refuse { lengths, used };
         }
         let (dropped, cut) = (rewrite.dropped, rewrite.cut);
@@ -136,12 +135,13 @@ impl Question<'_> {
             return Judgement::Unread;
         };
         let sent = left.text();
-        let used = ContextUse { sent, images: left.images, dropped, cut, is_over: sent > self.room(least), ..used };
+        let used = ContextUse { sent, images: left.images, dropped, cut, ..used };
         self.pass(used, self.clamped_output(sent), changes)
     }
 
     fn pass(&self, mut used: ContextUse, output: Option<u64>, mut changes: Changes) -> Judgement {
         let asked = self.asked_output();
+        used.is_over = used.counted != Counted::ByBytes && self.too_long(used.sent, self.least_output()).is_some();
         if let (Some(asked), Some(output), Some(span)) = (asked, output, &self.call.spans.max_output_tokens)
             && output < asked
         {
@@ -152,15 +152,15 @@ impl Question<'_> {
         Judgement::Pass { used, changes }
     }
 
-    /// What a prompt that is too long with certainty is told, if so much is left for the output.
-    fn certainly_too_long(&self, certain: u64, output: u64) -> Option<ContextLength> {
+    /// What is said of a prompt that is too long, if so much has to be left for the output.
+    fn too_long(&self, tokens: u64, output: u64) -> Option<ContextLength> {
         let Model { window, prompt, .. } = *self.model;
         let maximum = prompt.min(window);
-        if certain > maximum {
-            return Some(ContextLength::prompt(maximum, certain));
+        if tokens > maximum {
+            return Some(ContextLength::prompt(maximum, tokens));
         }
-        let is_too_much = certain.saturating_add(output) > window;
-        is_too_much.then(|| ContextLength::prompt(window, certain).with_output(output))
+        let is_too_much = tokens.saturating_add(output) > window;
+        is_too_much.then(|| ContextLength::prompt(window, tokens).with_output(output))
     }
 
     fn asked_output(&self) -> Option<u64> {
@@ -181,13 +181,10 @@ impl Question<'_> {
         Some(if self.policy.clamps_output { output.min(left.max(least)) } else { output })
     }
 
-    /// The least output with which the call makes sense.
+    /// The output without room for which the call is refused.
     fn least_output(&self) -> u64 {
-        let output = self.possible_output();
-        match output.filter(|_| self.policy.clamps_output) {
-            Some(output) => self.policy.least_output_of(self.model).min(output),
-            None => self.needed_output(output),
-        }
+        let least = if self.policy.clamps_output { self.policy.least_output_of(self.model) } else { u64::MAX };
+        self.possible_output().unwrap_or(self.usual_output()).min(least)
     }
 
     /// What a cut leaves for the output: once something is lost, the answer shall not be short as well.
@@ -198,14 +195,18 @@ impl Question<'_> {
             .max(self.least_output())
     }
 
-    /// What has to be left for an output of which so much is asked for.
+    /// The room for an output of which so much is asked for.
     fn needed_output(&self, output: Option<u64>) -> u64 {
-        output.unwrap_or(match (self.call.operation, self.policy.overflow) {
-            (Operation::Embeddings, _) => 0,
-            (Operation::Completions, _) => COMPLETIONS_OUTPUT,
-            (_, Overflow::Truncate) => self.policy.output_room_of(self.model),
-            _ => 0,
-        })
+        let room = match (self.policy.overflow, self.call.operation) {
+            (Overflow::Truncate, Operation::Chat | Operation::Responses) => self.policy.output_room_of(self.model),
+            _ => self.usual_output(),
+        };
+        output.unwrap_or(room)
+    }
+
+    /// What the server leaves room for if nothing is asked for.
+    fn usual_output(&self) -> u64 {
+        if self.call.operation == Operation::Completions { COMPLETIONS_OUTPUT } else { 0 }
     }
 
     fn margin(&self) -> u64 {

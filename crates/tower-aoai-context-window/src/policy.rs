@@ -99,8 +99,8 @@ impl Policy {
     }
 
     /// What [`truncate`](Self::truncate) leaves for the output of a request that does not say how much it wants, or, with
-    /// [`clamp_output`](Self::clamp_output), wants more. Default: 4,096 tokens, 16,384 for a model that reasons; at most
-    /// a quarter of the window.
+    /// [`clamp_output`](Self::clamp_output), wants more; nothing is refused for its sake. Default: 4,096 tokens, 16,384
+    /// for a model that reasons; at most a quarter of the window.
     pub const fn output_room(mut self, tokens: u64) -> Self {
         self.output_room = Some(tokens);
         self

@@ -69,17 +69,31 @@ fn user() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Calls of tools, and their results in any order.
+/// Calls of tools, and their results in another order; [`numbered`] gives them their ids.
 fn round() -> impl Strategy<Value = Vec<Value>> {
-    prop::collection::vec((any::<u32>(), text(0..40)), 1..4).prop_map(|calls| {
-        let id = |number: &u32| format!("call_{number:08x}");
-        let made: Vec<_> = calls
-            .iter()
-            .map(|(number, _)| json!({"id": id(number), "type": "function", "function": {"name": "look", "arguments": "{\"at\":1}"}}))
-            .collect();
-        let results = calls.iter().rev().map(|(number, text)| json!({"role": "tool", "tool_call_id": id(number), "content": text}));
+    prop::collection::vec(text(0..40), 1..4).prop_map(|results| {
+        let function = json!({"name": "look", "arguments": "{\"at\":1}"});
+        let made: Vec<_> =
+            results.iter().map(|_| json!({"id": "", "type": "function", "function": function})).collect();
+        let results = results.iter().map(|text| json!({"role": "tool", "tool_call_id": "", "content": text}));
         std::iter::once(json!({"role": "assistant", "content": null, "tool_calls": made})).chain(results).collect()
     })
+}
+
+fn numbered(mut messages: Vec<Value>) -> Vec<Value> {
+    let mut last = 0;
+    let mut open: Vec<Value> = Vec::new();
+    for message in &mut messages {
+        if message["role"] == "tool" {
+            message["tool_call_id"] = open.pop().expect("as many results as calls");
+        }
+        for call in message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+            last += 1;
+            call["id"] = format!("call_{last:08x}").into();
+            open.push(call["id"].clone());
+        }
+    }
+    messages
 }
 
 fn turn() -> impl Strategy<Value = Vec<Value>> {
@@ -99,6 +113,7 @@ pub fn conversation() -> impl Strategy<Value = Vec<Value>> {
         end.prop_map(|(user, rounds)| std::iter::once(user).chain(rounds.into_iter().flatten()).collect::<Vec<_>>());
     (prop::collection::vec(system(), 0..3), prop::collection::vec(turn(), 0..6), end)
         .prop_map(|(systems, turns, end)| systems.into_iter().chain(turns.into_iter().flatten()).chain(end).collect())
+        .prop_map(numbered)
 }
 
 /// What the API refuses: results without their calls, and calls without their results.
