@@ -38,6 +38,8 @@ pub struct BaseUrl {
     pub(crate) host_header: HeaderValue,
     /// The path before all that Azure or OpenAI define, without a slash at its end.
     pub(crate) prefix: String,
+    /// The path as it was written, without a slash at its end.
+    whole: String,
     host: Host,
     pub(crate) root: Option<Root>,
 }
@@ -101,16 +103,24 @@ impl BaseUrl {
         Self::read(text, true)
     }
 
-    /// Reads an address right below which `chat/completions` stands, as the OpenAI SDKs take their `base_url`: for a
-    /// server that speaks OpenAI's language and whose path does not end in `/v1`.
+    /// Says that `chat/completions` stands right below this address as it was written, as the OpenAI SDKs take
+    /// their `base_url`: for a server that speaks OpenAI's language and whose path does not end in `/v1`. At OpenAI itself
+    /// that is so anyway.
     ///
-    /// # Errors
+    /// ```
+    /// use tower_aoai_endpoint::BaseUrl;
     ///
-    /// What is wrong, and what would be right.
-    pub fn openai_compatible(text: &str) -> Result<Self, InvalidBaseUrl> {
-        let mut base = Self::of(text, false)?;
-        base.root = Some(Root::OpenAi);
-        Ok(base)
+    /// let base = "https://llm.example/v1beta/openai".parse::<BaseUrl>()?.openai_compatible();
+    /// assert_eq!(base.to_string(), "https://llm.example/v1beta/openai");
+    /// # Ok::<(), tower_aoai_endpoint::InvalidBaseUrl>(())
+    /// ```
+    #[must_use]
+    pub fn openai_compatible(mut self) -> Self {
+        if self.host != Host::OpenAi {
+            self.prefix.clone_from(&self.whole);
+            self.root = Some(Root::OpenAi);
+        }
+        self
     }
 
     /// Whose host it is.
@@ -153,14 +163,15 @@ impl BaseUrl {
         if text.is_empty() {
             return Err(InvalidBaseUrl::Empty);
         }
+        // Before anything else: the other errors show the text.
+        let address = text.split_once("://").map_or(text, |(_, rest)| rest).trim_start_matches('/');
+        if address.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
+            return Err(InvalidBaseUrl::Credential);
+        }
         if !text.contains("://") {
-            let rest = text.trim_start_matches('/');
+            let rest = address.split(['?', '#']).next().unwrap_or_default();
             let domain = if rest.contains(['.', ':', '/']) { "" } else { ".openai.azure.com" };
             return Err(InvalidBaseUrl::NoScheme { right: format!("https://{rest}{domain}") });
-        }
-        // Before anything else: the rest of the errors show the text.
-        if text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next()?.rfind('@')).is_some() {
-            return Err(InvalidBaseUrl::Credential);
         }
         if text.contains(['?', '#']) {
             let right = text.split(['?', '#']).next().unwrap_or_default().to_owned();
@@ -193,12 +204,13 @@ impl BaseUrl {
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| not_an_address())?;
         let known = DOMAINS.iter().find(|(domain, _)| host.ends_with(domain)).map(|(_, host)| *host);
         let host = known.unwrap_or(if host == "api.openai.com" { Host::OpenAi } else { Host::Other });
-        Ok(Self { scheme, authority, host_header, prefix: prefix.to_owned(), host, root: None })
+        let (prefix, whole) = (prefix.to_owned(), prefix.to_owned());
+        Ok(Self { scheme, authority, host_header, prefix, whole, host, root: None })
     }
 
     /// Takes what Azure and OpenAI define off the path's end.
     fn settle_path(&mut self) -> Result<(), InvalidBaseUrl> {
-        let whole = self.prefix.clone();
+        let whole = self.whole.clone();
         let segments: Vec<String> = whole.split('/').skip(1).map(str::to_ascii_lowercase).collect();
         let ends = |words: &[&str]| {
             segments.iter().rev().zip(words.iter().rev()).filter(|(a, b)| a == *b).count() == words.len()

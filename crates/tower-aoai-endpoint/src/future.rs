@@ -162,7 +162,9 @@ where
                     let is_refused = result.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED);
                     let again = tokens.zip(this.lease.as_ref()).filter(|_| is_refused).and_then(|(tokens, lease)| {
                         let now = Instant::now();
-                        let mut spare = this.spare.take().filter(|_| tokens.refused(lease.generation, now))?;
+                        // Also where this call is not sent again: the next one is not to be refused for it.
+                        let may_do_better = tokens.refused(lease.generation, now);
+                        let mut spare = this.spare.take().filter(|_| may_do_better)?;
                         CallContext::of(&mut spare).set_now(now);
                         Some(spare)
                     });

@@ -197,6 +197,9 @@ impl TokenCache {
 
     /// A server refused the token of a lease; whether another one may do better.
     pub(crate) fn refused(&self, generation: u64, now: Instant) -> bool {
+        if !self.can_change() {
+            return false;
+        }
         let mut state = self.shared.state.lock();
         let was_refused = state.refresh.is_refused();
         let may_do_better = state.refresh.refused(generation, now);

@@ -40,8 +40,8 @@ fn what_azure_and_openai_define_is_taken_off_and_added_again() {
     }
     let plain = BaseUrl::allow_http("http://simulator:8080").expect("allowed");
     assert_eq!(plain.to_string(), "http://simulator:8080");
-    let compatible = BaseUrl::openai_compatible("https://llm.example/chat/").expect("compatible");
-    assert_eq!(compatible.to_string(), "https://llm.example/chat");
+    let compatible = base("https://llm.example/v1beta/openai/").openai_compatible();
+    assert_eq!(compatible.to_string(), "https://llm.example/v1beta/openai");
 }
 
 #[test]
@@ -57,6 +57,9 @@ fn what_is_wrong_is_told_with_what_would_be_right() {
         ("https://openai.azure.com", "the resource's name is missing: write https://contoso.openai.azure.com"),
         ("https://services.ai.azure.com/", "write https://contoso.services.ai.azure.com"),
         ("https://me:s3cret@contoso.openai.azure.com", "a user or password before its host"),
+        ("me:s3cret@contoso.openai.azure.com", "a user or password before its host"),
+        ("contoso.openai.azure.com?api-key=s3cret", "write https://contoso.openai.azure.com"),
+        ("https://contoso.openai.azure.com?api-key=s3cret", "a base URL has no query"),
         (
             "https://c.openai.azure.com/?api-version=2024-10-21",
             "write https://c.openai.azure.com/, and give the api-version",

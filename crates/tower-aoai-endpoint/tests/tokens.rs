@@ -396,8 +396,12 @@ async fn r1_an_owner_without_attempts_left_gets_the_401_itself() {
             context.set_attempts_left(Some(left));
         }
     };
-    assert_eq!(observed_with(&layer, &simulator, owned(0)).await.0, 401);
+    assert_eq!(observed_with(&layer, &simulator, owned(0)).await, (401, vec![Outcome::Misconfigured]));
+    assert_eq!(observed_with(&layer, &simulator, owned(0)).await.0, 200, "the token was given up all the same");
+    sleep(30 * SECOND).await;
+    issuer.revoke_all();
     assert_eq!(observed_with(&layer, &simulator, owned(1)).await.0, 200);
+    assert_eq!(entra.asked(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,6 +55,10 @@ pub(crate) fn suite() -> Vec<Step> {
         step.name = format!("feature-{feature}");
         step
     }));
+    steps.push(Step::cargo(
+        "feature-entra",
+        &["test", "--package", "tower-aoai-endpoint", "--features", "entra", "--test", "entra"],
+    ));
     steps.push(Step::cargo("quickstart", &["run", "--release", "--example", "quickstart"]));
     steps.push(Step::cargo("over-http", &["run", "--example", "over_http"]));
     steps.push(Step { name: "sdk-python".to_owned(), needs: &[PYTHON], action: Action::Sdk(Sdk::Python) });
