@@ -254,6 +254,21 @@ async fn who_waits_for_a_token_is_refused_when_the_call_must_have_started() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_that_comes_when_the_call_must_have_started_sends_nothing() {
+    let layer = layer().token_cache(cached(Scripted::living(HOUR, 3 * SECOND)));
+    let mut request = chat();
+    let context = CallContext::of(&mut request);
+    context.tighten_deadline(Instant::now() + 3 * SECOND);
+    let mut call = task::spawn(support::sent(&layer, request));
+    assert_pending!(call.poll());
+    // Both are there when it is polled again.
+    advance(3 * SECOND).await;
+    let error = call.await.expect_err("too late");
+    assert_eq!(error.rejected().map(Rejected::reason), Some(Reason::Deadline));
+    assert_eq!(layer.handle().snapshot().token.map(|token| token.obtained), Some(1), "the next call has it");
+}
+
 /// Entra, as the simulator issues its tokens.
 #[derive(Debug, Clone)]
 struct Entra {
