@@ -28,12 +28,13 @@ pub(crate) enum Action {
 }
 
 /// Every feature of the `tower-aoai` crate: one for each layer, and what is large.
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 11] = [
     "balance",
     "circuit-breaker",
     "context-window",
     "cost",
     "endpoint",
+    "entra",
     "fallback",
     "retry-after",
     "token-bucket",
@@ -56,7 +57,7 @@ pub(crate) fn suite() -> Vec<Step> {
         step
     }));
     steps.push(Step::cargo(
-        "feature-entra",
+        "entra",
         &["test", "--package", "tower-aoai-endpoint", "--features", "entra", "--test", "entra"],
     ));
     steps.push(Step::cargo("quickstart", &["run", "--release", "--example", "quickstart"]));
@@ -111,8 +112,13 @@ mod tests {
     #[test]
     fn every_feature_of_the_facade_has_its_step() {
         let manifest = include_str!("../../tower-aoai/Cargo.toml");
-        let default = manifest.lines().find(|line| line.starts_with("default = ")).unwrap();
-        let declared: Vec<_> = default.split('"').skip(1).step_by(2).collect();
-        assert_eq!(declared, FEATURES);
+        let features = manifest.split("[features]").nth(1).unwrap().split("\n[").next().unwrap();
+        let mut declared: Vec<_> =
+            features.lines().filter_map(|line| line.split_once(" = [")).map(|(name, _)| name).collect();
+        declared.retain(|name| *name != "default");
+        declared.sort_unstable();
+        let mut checked = FEATURES;
+        checked.sort_unstable();
+        assert_eq!(declared, checked);
     }
 }
