@@ -7,10 +7,7 @@ use std::{
     future::{pending, ready},
     sync::{
         Arc,
-        atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
     time::Duration,
@@ -77,11 +74,13 @@ impl Service<Request<RequestBody>> for Picky {
 #[derive(Debug, Default)]
 struct Gated {
     open: AtomicBool,
+    asked: AtomicBool,
     counted: AtomicUsize,
 }
 
 impl TokenCounter for Gated {
     fn count(&self, _: Tokenizer, text: &str) -> u64 {
+        self.asked.store(true, SeqCst);
         while !self.open.load(SeqCst) {
             std::thread::yield_now();
         }
@@ -145,14 +144,19 @@ async fn a_dropped_count_stops_at_the_next_text_and_calls_nobody() {
     let request = Request::post(CHAT).body(RequestBody::from(json!({"messages": many}).to_string())).expect("valid");
     let mut call = task::spawn(layer.layer(inner.clone()).oneshot(request));
     assert_pending!(call.poll());
-    drop(call);
-    counter.open.store(true, SeqCst);
-    // Behind it on the same pool, or beside it: either way the count ends.
-    while Arc::strong_count(&counter) > 2 {
+    while !counter.asked.load(SeqCst) {
         tokio::task::yield_now().await;
     }
-    assert!(counter.counted.load(Relaxed) <= 1, "at the next text");
-    assert_eq!((inner.called.load(SeqCst), layer.handle().snapshot().calls), (0, 0));
+    drop(call);
+    counter.open.store(true, SeqCst);
+    let handle = layer.handle();
+    drop(layer);
+    // The count holds the last reference but this one.
+    while Arc::strong_count(&counter) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(counter.counted.load(SeqCst), 1, "at the next text");
+    assert_eq!((inner.called.load(SeqCst), handle.snapshot().calls), (0, 0));
 }
 
 #[tokio::test]
@@ -367,4 +371,20 @@ async fn dropped_at_any_point_it_holds_nothing() {
         drop(call);
         assert_eq!(Arc::strong_count(&held), 1, "after {polls} polls");
     }
+}
+
+#[tokio::test]
+async fn what_is_accepted_by_its_bytes_leaves_room_for_the_output() {
+    let body =
+        |output: u64| json!({"max_tokens": output, "messages": [{"role": "user", "content": "word ".repeat(20)}]});
+    let layer = ContextWindowLayer::new().models(models(400));
+    let through = async |output: u64| support::through(&layer, CHAT, body(output).to_string()).await;
+    let bytes = body(100).to_string().len() as u64;
+    let counted = async |output: u64| through(output).await.map(|(_, used)| used.expect("read").counted).ok();
+    assert_eq!(counted(400 - bytes).await, Some(Counted::ByBytes));
+    assert_eq!(counted(400 - bytes + 1).await, Some(Counted::Exactly));
+    let error = through(390).await.expect_err("the prompt fits, and its output does not");
+    let lengths = error.rejected().and_then(Rejected::context_length).expect("numbers");
+    assert_eq!((lengths.maximum, lengths.output), (400, Some(390)));
+    assert!(lengths.prompt + 390 > 400 && lengths.prompt < bytes);
 }
