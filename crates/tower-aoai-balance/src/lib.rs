@@ -85,7 +85,7 @@
 //! | it answered | then |
 //! |---|---|
 //! | 429, 503 with a hint | it is shut until the hint is over, whether or not a gate heeds that |
-//! | 408, 5xx, a lost connection or time limit, a broken stream | it counts as up to 5 s slower, and less and less over 8 s |
+//! | 408, 5xx, a lost connection or time limit, a broken stream | it counts as up to 5 s slower, and less and less over 8 s; by least in flight it comes last; who goes by turns or chance leaves it to a circuit breaker |
 //! | 429 without a hint | the same over 1 s |
 //! | 401, 403, a deployment that does not exist | for that deployment it is out of rotation, with a warning in the log; one call tries it after 60 s, then after twice as long, up to 10 min |
 //! | nothing yet, for longer than is usual | it counts as that slow |

@@ -88,7 +88,9 @@ impl<S, B> Sending<S, B> {
 
     fn check_start(&self, now: Instant) -> Result<(), Rejected> {
         match self.context.latest_start() {
-            Some(latest) if latest <= now => Err(Rejected::new(late(&self.context), NAME)),
+            Some(latest) if latest <= now && !self.balancer().settings.is_off => {
+                Err(Rejected::new(late(&self.context), NAME))
+            }
             _ => Ok(()),
         }
     }
@@ -177,6 +179,7 @@ where
                 Err(refused) if self.readying.is_empty() => {
                     return Poll::Ready(Err(self.unusable.take().unwrap_or_else(|| refused.into())));
                 }
+                Err(_) if self.balancer().settings.is_off => return Poll::Pending,
                 Err(refused) => {
                     self.check_start(now)?;
                     let (opens, latest) = (refused.opens_at(), self.context.latest_start());

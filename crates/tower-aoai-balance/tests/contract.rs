@@ -360,4 +360,12 @@ async fn off_it_sends_everything_to_one_member_asks_nothing_and_counts_nothing()
     }
     assert_eq!((gate.asked(), log.count("a")), (asked, 3));
     assert_eq!(off.handle().snapshot().members[0].entered, 0);
+
+    let full = Member::new("a").layer(ConcurrencyLimitLayer::new(1)).layer(NameLayer("a"));
+    let service = BalanceLayer::off(full).expect("a member").layer(answering(&log, |_| answer(200)));
+    let mut first = service.clone();
+    let place = first.ready().await.map(|_| ());
+    assert!(place.is_ok(), "it is always ready, and takes no place by that");
+    let late = start_within(Duration::ZERO);
+    assert_eq!(service.oneshot(late).await.expect("start-by is not its business").status(), 200);
 }
