@@ -3,7 +3,7 @@
 use std::{fmt, mem, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use tower_aoai_core::{Attempt, CallContext, Guard, Outcome, Progress};
+use tower_aoai_core::{Attempt, Call, CallContext, Guard, Outcome, Progress};
 
 use crate::{
     balancer::Balancer,
@@ -18,7 +18,7 @@ use crate::{
 pub struct Mark {
     balancer: Arc<Balancer>,
     seat: Arc<Seat>,
-    context: CallContext,
+    call: Arc<Call>,
     size: Size,
     began: Instant,
     probe: Option<ProbeId>,
@@ -41,9 +41,9 @@ enum Stage {
 impl Mark {
     pub(crate) fn new(balancer: &Arc<Balancer>, seat: Arc<Seat>, context: &CallContext, now: Instant) -> Self {
         let probe = seat.enter(now, context.call().target());
-        let (balancer, context) = (Arc::clone(balancer), context.clone());
-        let (size, attempt, stage) = (balancer.size(&context), None, Stage::Unsent);
-        Self { balancer, seat, context, size, began: now, probe, attempt, stage, is_judged: false }
+        let (balancer, call, size) = (Arc::clone(balancer), context.shared_call(), balancer.size(context));
+        let (attempt, stage) = (None, Stage::Unsent);
+        Self { balancer, seat, call, size, began: now, probe, attempt, stage, is_judged: false }
     }
 
     pub(crate) const fn seat(&self) -> &Arc<Seat> {
@@ -82,12 +82,10 @@ impl Mark {
         self.judge(Instant::now(), outcome);
     }
 
-    /// The answer's head came, or there is none.
-    pub(crate) fn heard(&mut self, now: Instant, outcome: Outcome) {
-        // A layer below may have made another attempt in the place of the one that was handed down.
-        if let Some(last) = self.context.last_attempt() {
-            self.attempt = Some(last);
-        }
+    /// The answer's head came, or there is none. A layer below may have made another attempt in the place of the one that
+    /// was handed down: it is the `last` one that counts.
+    pub(crate) fn heard(&mut self, now: Instant, last: Option<Arc<Attempt>>, outcome: Outcome) {
+        self.attempt = last.or(self.attempt.take());
         self.stamp();
         self.hear(now);
         self.judge(now, outcome);
@@ -106,7 +104,7 @@ impl Mark {
     }
 
     fn judge(&mut self, now: Instant, outcome: Outcome) {
-        let target = self.context.call().deployment.as_ref().or(self.context.call().model.as_ref());
+        let target = self.call.deployment.as_ref().or(self.call.model.as_ref());
         let stay = Stay { began: self.began, deployment: target, probe: self.probe };
         self.seat.judge(now, stay, outcome);
         self.is_judged = true;
@@ -134,7 +132,7 @@ impl Mark {
         let outcome = progress.verdict.map(|verdict| verdict.outcome);
         let (size, usage) = (self.size, self.attempt.as_ref().and_then(|attempt| attempt.usage()));
         match (outcome, progress.first_content) {
-            (Some(Outcome::Success | Outcome::Cancelled), Some(first)) if self.context.call().stream => {
+            (Some(Outcome::Success | Outcome::Cancelled), Some(first)) if self.call.stream => {
                 let ended = progress.ended.unwrap_or(now);
                 let tokens = usage.map_or(progress.content_events, |usage| usage.output);
                 let after = ended.saturating_duration_since(first).as_secs_f64();

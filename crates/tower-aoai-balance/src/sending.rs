@@ -116,7 +116,8 @@ impl<S, B> Sending<S, B> {
     fn judge<R>(&self, mark: &mut Mark, result: &Result<Response<R>, Error>) {
         let now = Instant::now();
         let classify = &*self.balancer().settings.classify;
-        let progress = self.context.last_attempt().map(|attempt| attempt.progress()).unwrap_or_default();
+        let attempt = self.context.last_attempt();
+        let progress = attempt.as_ref().map(|attempt| attempt.progress()).unwrap_or_default();
         let verdict = match (result, progress.verdict) {
             // A time limit in the member's stack dropped the attempt: to the observer that looks like a caller who left.
             (Err(error), Some(verdict)) if verdict.outcome == Outcome::Cancelled => {
@@ -131,7 +132,7 @@ impl<S, B> Sending<S, B> {
                 judge_head(classify, self.context.call(), head)
             }
         };
-        mark.heard(now, verdict.outcome);
+        mark.heard(now, attempt, verdict.outcome);
         if verdict.outcome != Outcome::Success {
             let lineup = self.balancer().roster.lineup();
             let at = retry_at(self.balancer(), &lineup, mark.seat(), &self.context, now, verdict.outcome);

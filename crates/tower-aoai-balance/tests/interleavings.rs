@@ -63,7 +63,7 @@ type AtEndpoints = Arc<Mutex<Vec<(&'static str, oneshot::Sender<Answer>)>>>;
 /// What a caller holds.
 enum Held {
     Call(Spawn<Calling>),
-    Body(Response<Body>),
+    Body(Box<Response<Body>>),
 }
 
 fn run(ops: Vec<Op>, strategy: Strategy) {
@@ -169,7 +169,7 @@ fn poll(held: Held) -> Option<Held> {
         Held::Body(response) => Some(Held::Body(response)),
         Held::Call(mut call) => match call.poll() {
             Poll::Pending => Some(Held::Call(call)),
-            Poll::Ready(result) => result.ok().map(Held::Body),
+            Poll::Ready(result) => result.ok().map(Box::new).map(Held::Body),
         },
     }
 }
