@@ -8,19 +8,18 @@ use tower_aoai_core::{QuotaHeaders, Reason, Rejected};
 use crate::{
     Ask, Cause, Charge, Limits, Settlement,
     desk::outlook::{late, until},
+    forecast::Demand,
     ledger::{Booking, Ledger, Lesson},
     queue::{Place, Queue},
 };
 
 mod outlook;
+mod pass;
 #[cfg(test)]
 mod tests;
 
 /// The layer's name in a refusal.
 pub(crate) const NAME: &str = "token bucket";
-
-/// How many waiters behind the head are looked at for one that may pass.
-const LOOK_BEHIND: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -36,6 +35,7 @@ pub(crate) struct Desk {
     clock: Instant,
     /// For whom, and to when, the one timer was set.
     alarm: Option<(Place, Option<Instant>)>,
+    demand: Demand,
     pub(crate) counts: Counts,
 }
 
@@ -101,6 +101,7 @@ impl Desk {
             is_near: false,
             clock: now,
             alarm: None,
+            demand: Demand::new(now),
             counts,
         }
     }
@@ -121,6 +122,7 @@ impl Desk {
     /// Somebody comes.
     pub(crate) fn arrive(&mut self, now: Instant, ask: &Ask, wakes: &mut Wakes) -> Arrival {
         let now = self.tick(now);
+        self.demand.note(now, ask.charge);
         let refused = match self.judge(now, ask, wakes) {
             Ok(arrival) => return arrival,
             Err(refused) => refused,
@@ -217,19 +219,6 @@ impl Desk {
             }
         }
         self.set_alarm(now, wakes);
-    }
-
-    fn let_small_ones_pass(&mut self, now: Instant, head: Charge, head_at: Instant, wakes: &mut Wakes) {
-        if self.queue.len() < 2 || self.ledger.gate(now).is_some() || !self.ledger.has_place() {
-            return;
-        }
-        let behind: Vec<_> =
-            self.queue.in_order().skip(1).take(LOOK_BEHIND).map(|(place, waiter)| (place, waiter.charge)).collect();
-        for (place, charge) in behind {
-            if self.queue.may_pass(place, charge, head) && self.ledger.may_pass(now, charge, head, head_at) {
-                self.let_through(now, place, wakes);
-            }
-        }
     }
 
     /// When something will have to be decided though nothing happens.

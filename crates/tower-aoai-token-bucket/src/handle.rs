@@ -4,8 +4,8 @@ use tokio::time::Instant;
 use tower_aoai_core::{Availability, CallContext, Reason};
 
 use crate::{
-    Accounting, Acquire, Ask, Charge, Dimension, Estimate, Limits, Local, Prediction, Quota, Store, desk::Counts,
-    shared::Shared,
+    Accounting, Acquire, Ask, Charge, Dimension, Estimate, Forecast, Limits, Local, Prediction, Quota, Store,
+    desk::Counts, shared::Shared,
 };
 
 /// Shows, and changes, the quota that all services of one layer share; takes from it without HTTP, too.
@@ -126,6 +126,30 @@ impl TokenBucketHandle {
     pub fn risk(&self, charge: Charge) -> Risk {
         let now = Instant::now();
         self.shared.store.look(|desk| desk.risk(now, &Ask::new(charge)))
+    }
+
+    /// What will be used and wanted so much later, if calls go on to come as they did in the last 30 s.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_aoai_token_bucket::{Charge, Quota, TokenBucketLayer};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), tower_aoai_core::Rejected> {
+    /// let limiter = TokenBucketLayer::of(Quota::standard(60_000)).handle();
+    /// for _ in 0..10 {
+    ///     tokio::time::advance(Duration::from_secs(1)).await;
+    ///     limiter.acquire(Charge::tokens(2_000)).await?.sent();
+    /// }
+    /// // 20,000 are in the window, and 20,000 more will come.
+    /// let soon = limiter.forecast(Duration::from_secs(10));
+    /// assert_eq!((soon.tokens_wanted, soon.tokens_limit), (40_000, 60_000));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn forecast(&self, within: Duration) -> Forecast {
+        let now = Instant::now();
+        self.shared.store.look(|desk| desk.forecast(now, within))
     }
 
     /// Other limits from now on, for calls that wait, too. What was let through stays counted.

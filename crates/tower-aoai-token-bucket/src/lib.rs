@@ -114,6 +114,7 @@ mod acquire;
 mod adaptive;
 mod charge;
 mod desk;
+mod forecast;
 mod future;
 mod handle;
 mod layer;
@@ -140,6 +141,7 @@ pub use self::{
     acquire::Acquire,
     adaptive::InFlightRange,
     charge::{AzureEstimate, Charge, Estimate},
+    forecast::Forecast,
     future::ResponseFuture,
     handle::{Risk, TokenBucketHandle, TokenBucketSnapshot},
     layer::TokenBucketLayer,

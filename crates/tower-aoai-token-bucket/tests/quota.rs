@@ -234,3 +234,55 @@ async fn c3_overload_lowers_the_limit_of_calls_in_flight_and_a_spent_quota_does_
     assert_eq!(handle.snapshot().in_flight_limit, 65);
     assert_nothing_is_held(&handle, "all is over");
 }
+
+/// Of a stream that its caller leaves, what was seen of it; on a standard deployment the whole estimate.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_left_half_way_is_settled_with_what_was_seen_where_the_server_corrects() {
+    for corrects in [true, false] {
+        let quota = Quota::standard(10_000);
+        let bucket = TokenBucketLayer::of(if corrects { quota.accounting(CorrectOnCompletion) } else { quota });
+        let handle = bucket.handle();
+        let answer = stack!(bucket, simulator()).oneshot(chat(5_000, true)).await.expect("an answer");
+        let mut body = answer.into_body();
+        for _ in 0..12 {
+            body.frame().await.expect("more to come").expect("no error");
+        }
+        drop(body);
+        assert_nothing_is_held(&handle, "it was left");
+        let used = handle.snapshot().tokens_used;
+        if corrects {
+            assert!((10..100).contains(&used), "a prompt of about ten, and a token an event: {used}");
+        } else {
+            assert!(used >= 5_000, "nothing is given back: {used}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lengths_are_learned_and_used_where_the_server_estimates_what_is_not_limited() {
+    let simulator = Simulator::builder()
+        .deployment(Deployment::standard("gpt-4o").tokens_per_minute(10_000_000).requests_per_minute(100_000))
+        .build();
+    let bucket = TokenBucketLayer::of(Quota::standard(10_000_000).accounting(CorrectOnCompletion));
+    let handle = bucket.handle();
+    let unlimited = || {
+        Request::post("http://localhost/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21")
+            .body(common::Plain::from(r#"{"messages":[{"role":"user","content":"Say it."}]}"#))
+            .expect("a valid request")
+    };
+    let asked = CallContext::new(Call::default(), Instant::now());
+    assert!(handle.predict(&asked).is_none());
+    for _ in 0..200 {
+        let answer = stack!(bucket.clone(), simulator.clone()).oneshot(unlimited()).await.expect("an answer");
+        answer.into_body().collect().await.expect("a whole body");
+    }
+    let outputs: Vec<_> = simulator.journal().iter().map(|served| served.completion_tokens).collect();
+    let mean = outputs.iter().sum::<u64>() as f64 / outputs.len() as f64;
+    let told = handle.predict(&asked).expect("200 are known");
+    assert!((told.mean() - mean).abs() <= mean * 0.1, "{} for {mean}", told.mean());
+    let before = handle.snapshot().tokens_used;
+    let answer = stack!(bucket, simulator).oneshot(unlimited()).await.expect("an answer");
+    let charged = handle.snapshot().tokens_used - before;
+    assert!((charged as f64 - mean).abs() <= mean * 0.1 + 20.0, "{charged} for {mean}");
+    drop(answer);
+}

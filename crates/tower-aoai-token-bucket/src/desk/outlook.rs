@@ -1,10 +1,16 @@
 //! Looking ahead: when somebody would start, and who has to make room for that.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tower_aoai_core::{Admission, Reason, Rejected};
 
-use super::{Desk, LOOK_BEHIND, NAME, Wakes};
-use crate::{Ask, Risk, queue::Place};
+use super::{Desk, NAME, Wakes, pass::LOOK_BEHIND};
+use crate::{
+    Ask, Forecast, Risk,
+    queue::Place,
+    window::{MINUTE, later},
+};
 
 impl Desk {
     /// When a call that comes now would be let through, if nothing else happens; `None` if never, or if that is not
@@ -51,6 +57,25 @@ impl Desk {
         match start {
             Some(until) if self.has_room() => Risk::Waits { until, on: self.ledger.obstacle(now, ask.charge) },
             until => Risk::Refused { reason: Reason::QueueFull, until },
+        }
+    }
+
+    /// What will be used and wanted so much later.
+    pub(crate) fn forecast(&self, now: Instant, within: Duration) -> Forecast {
+        let now = now.max(self.clock);
+        let then = later(now, within);
+        let waiting = self.queue.all().fold((0u64, 0u64), |(tokens, requests), (_, waiter)| {
+            (tokens.saturating_add(waiter.charge.tokens), requests.saturating_add(waiter.charge.requests))
+        });
+        let come = |window: Duration| self.demand.within(now, within.min(window));
+        let (tokens, tokens_limit) = self.ledger.tokens(then).unwrap_or_default();
+        let (requests, requests_limit) = self.ledger.requests(then).unwrap_or_default();
+        let window = self.ledger.configured().request_window;
+        Forecast {
+            tokens_wanted: tokens.saturating_add(waiting.0).saturating_add(come(MINUTE).tokens),
+            tokens_limit,
+            requests_wanted: requests.saturating_add(waiting.1).saturating_add(come(window).requests),
+            requests_limit,
         }
     }
 
