@@ -18,6 +18,11 @@ impl Desk {
         if self.queue.len() < 2 || self.ledger.gate(now).is_some() || !self.ledger.has_place() {
             return;
         }
+        // As a rule nobody fits: not worth a list.
+        let mut behind = self.queue.in_order().take(LOOK_BEHIND + 1).skip(1);
+        if !behind.any(|(_, waiter)| self.ledger.fits(now, waiter.charge)) {
+            return;
+        }
         let waiting: Vec<_> =
             self.queue.in_order().take(LOOK_BEHIND + 1).map(|(place, waiter)| (place, waiter.charge)).collect();
         let mut ahead = vec![head];
