@@ -58,6 +58,11 @@ impl<St> Clone for TokenBucketLayer<St> {
     }
 }
 
+/// The instant that it tells is exact, not before and not later, as long as nothing else happens: for the call's own
+/// [class](tower_aoai_core::CallContext::priority) and [tenant](tower_aoai_core::CallContext::tenant), behind those who
+/// wait, by tokens, requests, interval and gate. Of calls in flight nobody knows when they end: where places are what is
+/// short, it is the instant before which the call does not start, and
+/// [`load`](Availability::load) tells how many are before it.
 impl<St: Store> Asked for TokenBucketLayer<St> {
     fn availability(&self) -> Arc<dyn Availability> {
         self.handle.availability()

@@ -48,8 +48,11 @@
 //! # How it waits
 //!
 //! Inside the call's future: a quota cannot be reserved before the request is there to be priced, so the service is
-//! always ready. Nobody passes those who wait, but that smaller calls may go before a large one at the head of the queue
-//! where they do not delay *it*. One timer, set by the head of the queue; no spawned task. The queue is bounded.
+//! always ready. Nobody passes those who wait, but that a smaller call may go where there is room for it and nobody before
+//! it, the head or another, starts later for it: who waits starts at the instant that could be told when it came, or
+//! before, unless a more urgent one comes, a limit is lowered, or the server shuts the gate. (Of the queue, 64 behind the
+//! head are looked at.) One timer, set by the head of the queue; no spawned task. The queue is bounded. The [order](Order)
+//! is first come, first served, or by classes that age, by deadline, or in equal shares for tenants.
 //!
 //! A call whose deadline or start-by cannot be kept is refused at once with the earliest instant at which it could start;
 //! one that is larger than the whole quota for good; one that waits and can no longer make it as soon as that is known.
@@ -104,10 +107,20 @@
 //! ends with the response's head and holds its place while what lies below waits. `governor` paces one dimension, has no
 //! queue and gives nothing back.
 //!
-//! # Not there yet
+//! # Where it is kept
 //!
-//! - The lengths of answers are not learned, and there is no forecast of use.
-//! - The state is this process's own; several replicas must share the limits out among them.
+//! In this process ([`Local`]), or wherever a [`Store`] keeps it: the layer asks it for a charge, tells it of the send,
+//! and settles, and knows nothing of how it counts. Until there is one for many replicas, they share the limits out among
+//! them, or let the headers tell them of each other.
+//!
+//! # What it does not do
+//!
+//! - A bucket that holds less than a minute's tokens is not recognised: declare [its capacity](WindowModel::Bucket), or the
+//!   headers make the mirror careful for want of a better explanation.
+//! - The estimate is never scaled down by what the headers say, and no factor is learned from them: what they tell could
+//!   be others' use. A server that charges more than we do is met by the share, and by what is booked as others'.
+//! - For a call with a deadline all those before it are worked out when it comes, which takes time in proportion to the
+//!   queue: with deadlines, bound it by thousands.
 
 mod accounting;
 mod acquire;

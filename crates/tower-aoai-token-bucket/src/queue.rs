@@ -23,7 +23,7 @@ pub enum Order {
     /// First come, first served.
     #[default]
     Fifo,
-    /// By [`Priority`]; a call of class 2 stands where it would if it had come twice `ageing` later and had been of class
+    /// By [`Priority`](crate::Priority); a call of class 2 stands where it would if it had come twice `ageing` later and had been of class
     /// 0, so that it is overtaken only by calls that come within that time.
     Priority {
         /// How much later a class counts than the one before it.

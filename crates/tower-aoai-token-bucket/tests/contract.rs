@@ -3,9 +3,10 @@
 use std::{
     convert::Infallible,
     future::{Future, pending},
+    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -13,6 +14,7 @@ use std::{
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -123,31 +125,39 @@ async fn c1_c2_calls_in_flight_are_never_more_than_allowed() {
     assert_eq!(handle.snapshot().granted, 20);
 }
 
+/// One place, so that whoever holds it is alone with it: the order in which they do is the order of the grants.
 #[test]
-fn l3_l5_eight_tasks_flood_one_quota_and_a_third_goes_away() {
+fn l3_l5_l6_eight_tasks_flood_one_quota_a_third_goes_away_and_who_came_first_is_served_first() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let limits = Limits::new().tokens_per_minute(60_000_000).max_in_flight(16);
+        let limits = Limits::new().tokens_per_minute(60_000_000).max_in_flight(1);
         let bucket = TokenBucketLayer::of(Quota::new(limits).guard(Duration::ZERO));
         let handle = bucket.handle();
-        let served = Arc::new(AtomicU64::new(0));
+        let (arrivals, served) = (Arc::new(Mutex::new(0u64)), Arc::new(Mutex::new(Vec::new())));
         let tasks = (0..8u64).map(|number| {
-            let (handle, served) = (handle.clone(), Arc::clone(&served));
+            let (handle, arrivals, served) = (handle.clone(), Arc::clone(&arrivals), Arc::clone(&served));
             tokio::spawn(async move {
                 let dice = Generator::seeded(number);
                 for _ in 0..1_000 {
-                    let acquire = handle.acquire(Charge::tokens((dice.fraction() * 100.0) as u64));
+                    let mut acquire = handle.clone().acquire(Charge::tokens((dice.fraction() * 100.0) as u64));
+                    let (place, polled) = {
+                        let mut arrived = arrivals.lock();
+                        *arrived += 1;
+                        (*arrived, Pin::new(&mut acquire).poll(&mut Context::from_waker(Waker::noop())))
+                    };
                     if dice.fraction() < 0.33 {
-                        let mut acquire = task::spawn(acquire);
-                        let _ = acquire.poll();
                         tokio::task::yield_now().await;
-                    } else {
-                        let mut permit = acquire.await.expect("a permit");
-                        permit.sent();
-                        tokio::task::yield_now().await;
-                        served.fetch_add(1, SeqCst);
+                        continue;
                     }
+                    let permit = match polled {
+                        Poll::Ready(permit) => permit,
+                        Poll::Pending => acquire.await,
+                    };
+                    let mut permit = permit.expect("a permit");
+                    permit.sent();
+                    served.lock().push(place);
+                    tokio::task::yield_now().await;
                 }
             })
         });
@@ -157,7 +167,9 @@ fn l3_l5_eight_tasks_flood_one_quota_and_a_third_goes_away() {
                 .expect("nobody waits for ever")
                 .expect("no panic");
         }
-        assert!(served.load(SeqCst) > 4_000);
+        let served = served.lock();
+        assert!(served.len() > 4_000, "{}", served.len());
+        assert!(served.is_sorted(), "first come, first served");
         assert_nothing_is_held(&handle, "the flood is over");
     });
 }
