@@ -173,7 +173,7 @@ pub use self::{
     rejected::{ContextLength, Reason, Rejected},
     rejected_response::{RejectedResponse, RejectedResponseLayer},
     retry_budget::{RetryBudget, RetryGrant},
-    served::Served,
+    served::{FailedLeg, LegFailure, Served},
     standing::{Priority, Tenant},
     usage::Usage,
 };

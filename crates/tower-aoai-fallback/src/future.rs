@@ -3,26 +3,33 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, response};
+use http_body::Body;
 use pin_project::pin_project;
-use tower_aoai_core::{BoxError, CallContext, Error, Outcome, Replay, try_clone_request};
+use tower_aoai_core::{BoxError, Error, GuardedBody, Replay, try_clone_request};
 use tower_service::Service;
 
-use crate::Leg;
+use crate::{
+    ResponseBody,
+    course::{Course, Next},
+    kept::KeptBody,
+    tally::Tally,
+};
 
 /// The future of a [`Fallback`](crate::Fallback).
+///
+/// Dropping it drops the leg under way; no other is entered.
 #[pin_project]
-pub struct ResponseFuture<S, B>
+pub struct ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>>,
+    ResB: Body,
 {
-    legs: Arc<[Leg<S>]>,
-    context: CallContext,
-    /// The leg under way.
-    leg: usize,
+    legs: Arc<[S]>,
     /// What is sent into the next leg.
     request: Option<Request<B>>,
     /// What is sent into the one after it.
@@ -30,74 +37,111 @@ where
     service: Option<S>,
     #[pin]
     calling: Option<S::Future>,
+    /// The last answer of a server, in case that no leg serves the call.
+    kept: Option<(response::Parts, KeptBody<ResB>)>,
+    /// Behind what it guards, so that it is dropped after it.
+    course: Course,
 }
 
-impl<S, B> ResponseFuture<S, B>
+impl<S, B, ResB> ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>>,
+    ResB: Body,
 {
-    pub(crate) fn new(legs: Arc<[Leg<S>]>, request: Request<B>, context: CallContext) -> Self {
-        Self { legs, context, leg: 0, request: Some(request), spare: None, service: None, calling: None }
+    pub(crate) const fn new(legs: Arc<[S]>, request: Request<B>, tally: Tally) -> Self {
+        let course = Course::new(tally);
+        Self { legs, request: Some(request), spare: None, service: None, calling: None, kept: None, course }
     }
 }
 
-impl<S, B, ResB> Future for ResponseFuture<S, B>
+impl<S, B, ResB> Future for ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     S::Error: Into<BoxError>,
     B: Replay,
+    ResB: Body<Data = Bytes> + Unpin,
+    ResB::Error: Into<BoxError>,
 {
-    type Output = Result<Response<ResB>, Error>;
+    type Output = Result<Response<ResponseBody<ResB>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        if let Some((_, body)) = this.kept {
+            body.read_ahead(cx);
+        }
         loop {
-            if let Some(calling) = this.calling.as_mut().as_pin_mut() {
-                let result = ready!(calling.poll(cx)).map_err(Error::flatten);
-                this.calling.set(None);
-                *this.service = None;
-                if !wants_next(&result, this.context) || this.spare.is_none() {
-                    return Poll::Ready(result);
+            let polled = match this.calling.as_mut().as_pin_mut() {
+                Some(calling) => calling.poll(cx).map_err(Error::flatten),
+                None => {
+                    if this.service.is_none() {
+                        this.course.choose();
+                        *this.service = this.legs.get(this.course.leg()).cloned();
+                    }
+                    let Some(service) = this.service.as_mut().filter(|_| this.request.is_some()) else {
+                        // Polled after it has answered.
+                        return Poll::Pending;
+                    };
+                    match service.poll_ready(cx) {
+                        Poll::Pending => {
+                            this.course.waits_for_readiness();
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(ready) => {
+                            if let Some(mut request) = this.request.take() {
+                                *this.spare = this.course.has_more().then(|| try_clone_request(&request)).flatten();
+                                this.course.enter(&mut request);
+                                if ready.is_ok() {
+                                    this.calling.set(Some(service.call(request)));
+                                }
+                            }
+                            match ready {
+                                Ok(()) => continue,
+                                // An instance whose readiness failed is of no use any more; another leg's may be.
+                                Err(error) => Poll::Ready(Err(Error::flatten(error))),
+                            }
+                        }
+                    }
                 }
-                *this.leg += 1;
-                *this.request = this.spare.take();
-            }
-            let Some(leg) = this.legs.get(*this.leg) else {
+            };
+            let Poll::Ready(result) = polled else {
                 return Poll::Pending;
             };
-            let service = this.service.get_or_insert_with(|| leg.layer.clone());
-            ready!(service.poll_ready(cx)).map_err(Error::flatten)?;
-            let Some(mut request) = this.request.take() else {
-                return Poll::Pending;
+            this.calling.set(None);
+            *this.service = None;
+            let next = this.course.after(&result, this.spare.is_some());
+            let result = match next {
+                Next::Stands => result.map(|response| response.map(KeptBody::new)),
+                Next::Leg => {
+                    *this.request = this.spare.take();
+                    if let Ok(response) = result {
+                        let (head, body) = response.into_parts();
+                        let mut body = KeptBody::new(body);
+                        body.read_ahead(cx);
+                        *this.kept = Some((head, body));
+                    }
+                    continue;
+                }
+                Next::Nobody => match result {
+                    Ok(response) => Ok(response.map(KeptBody::new)),
+                    // A server's answer tells more than that nobody was asked.
+                    Err(error) => match this.kept.take() {
+                        Some((head, body)) => Ok(Response::from_parts(head, body)),
+                        None => Err(this.course.error(error)),
+                    },
+                },
             };
-            if this.legs.len() > *this.leg + 1 {
-                *this.spare = try_clone_request(&request);
-            }
-            this.context.note_served(|served| served.leg = Some(Arc::clone(&leg.name)));
-            let below = CallContext::of(&mut request);
-            below.set_retries_owned(false);
-            let future = service.call(request);
-            this.calling.set(Some(future));
+            let tally = this.course.take_tally();
+            return Poll::Ready(result.map(|response| response.map(|body| GuardedBody::new(body, tally))));
         }
     }
 }
 
-/// Whether another leg may serve what this one could not.
-fn wants_next<ResB>(result: &Result<Response<ResB>, Error>, context: &CallContext) -> bool {
-    match result {
-        Err(error) => error.rejected().is_some(),
-        Ok(_) => context
-            .last_attempt()
-            .and_then(|attempt| attempt.verdict())
-            .is_some_and(|verdict| matches!(verdict.outcome, Outcome::Throttled { .. })),
-    }
-}
-
-impl<S, B> fmt::Debug for ResponseFuture<S, B>
+impl<S, B, ResB> fmt::Debug for ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>>,
+    ResB: Body,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("leg", &self.leg).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("course", &self.course).finish_non_exhaustive()
     }
 }

@@ -1,18 +1,34 @@
 //! Ordered alternatives for a call: a provisioned deployment, then standard; another model, another provider.
-//!
-//! **As yet this crate goes to the next leg where the last one refused or was throttled**: its types, bounds and place
-//! in a stack are what they will be; conditions, waiting or spilling by deadline and price, and the rewriting for
-//! another model are not there.
-//!
-//! [`FallbackLayer`] stands above the retries: a failed region is another endpoint's business first. A leg that
-//! differs in type from the others is erased with tower's `BoxCloneSyncServiceLayer`.
 
+mod chain;
+mod condition;
+mod course;
+mod experience;
 mod future;
+mod handle;
+mod kept;
 mod layer;
+mod leg;
+mod patience;
+mod price;
 mod service;
+mod shared;
+mod tally;
+
+use tower_aoai_core::GuardedBody;
 
 pub use self::{
+    condition::{Condition, Failure},
     future::ResponseFuture,
-    layer::{FallbackLayer, Leg, NoLegs},
+    handle::{FallbackHandle, FallbackSnapshot, LegSnapshot, SpillCause, SpillCounts},
+    kept::KeptBody,
+    layer::{FallbackLayer, InvalidLegs},
+    leg::Leg,
+    patience::Patience,
+    price::TokenPrice,
     service::Fallback,
+    tally::Tally,
 };
+
+/// The response body of a [`Fallback`].
+pub type ResponseBody<B> = GuardedBody<KeptBody<B>, Tally>;

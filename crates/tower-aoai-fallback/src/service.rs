@@ -3,21 +3,24 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error, Replay};
 use tower_service::Service;
 
-use crate::{Leg, ResponseFuture};
+use crate::{Patience, ResponseBody, ResponseFuture, shared::Shared, tally::Tally};
 
 /// The service of a [`FallbackLayer`](crate::FallbackLayer).
 #[derive(Debug, Clone)]
 pub struct Fallback<S> {
-    legs: Arc<[Leg<S>]>,
+    legs: Arc<[S]>,
+    shared: Arc<Shared>,
 }
 
 impl<S> Fallback<S> {
-    pub(crate) const fn new(legs: Arc<[Leg<S>]>) -> Self {
-        Self { legs }
+    pub(crate) const fn new(legs: Arc<[S]>, shared: Arc<Shared>) -> Self {
+        Self { legs, shared }
     }
 }
 
@@ -26,18 +29,24 @@ where
     S: Service<Request<B>, Response = Response<ResB>> + Clone,
     S::Error: Into<BoxError>,
     B: Replay,
+    ResB: Body<Data = Bytes> + Unpin,
+    ResB::Error: Into<BoxError>,
 {
-    type Response = Response<ResB>;
+    type Response = Response<ResponseBody<ResB>>;
     type Error = Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<S, B, ResB>;
 
     /// Always ready: only the chosen leg's readiness is needed, and taken inside the future.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
+    /// Fails only where no leg had an answer of a server: with the last leg's error, and of a refusal with the earliest
+    /// instant that any leg named.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let own_patience = request.extensions().get::<Patience>().copied();
         let context = CallContext::of(&mut request).clone();
-        ResponseFuture::new(Arc::clone(&self.legs), request, context)
+        let tally = Tally::new(Arc::clone(&self.shared), context, own_patience);
+        ResponseFuture::new(Arc::clone(&self.legs), request, tally)
     }
 }

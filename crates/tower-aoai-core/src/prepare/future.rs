@@ -112,7 +112,12 @@ fn prepared(head: Request<()>, body: Bytes, started: Instant, now: Instant) -> (
 }
 
 fn answered<R>(mut response: Response<R>, context: &CallContext) -> Response<R> {
-    response.extensions_mut().get_or_insert_with(|| Served { attempts: context.attempt_count(), ..context.served() });
+    response.extensions_mut().get_or_insert_with(|| {
+        let mut served = Served { attempts: context.attempt_count(), ..context.served() };
+        let named = context.last_attempt().and_then(|attempt| attempt.model());
+        served.model = named.or(served.model);
+        served
+    });
     response
 }
 

@@ -1,0 +1,264 @@
+//! What the way of one call through its legs decides, apart from its requests and futures.
+
+use std::{mem, sync::Arc};
+
+use http::{HeaderMap, Request, Response};
+use tokio::time::Instant;
+use tower_aoai_core::{
+    CallContext, Error, FailedLeg, LegFailure, Outcome, Progress, Reason, Rejected,
+    classify::{ResponseHead, judge_head},
+};
+
+use crate::{
+    Failure, SpillCause,
+    chain::Chain,
+    patience::{Bound, Plan},
+    shared::Shared,
+    tally::Tally,
+};
+
+/// One call: what it comes to, where it is, and until when it may start there.
+#[derive(Debug)]
+pub(crate) struct Course {
+    /// Taken when the call has an answer.
+    tally: Option<Tally>,
+    chain: Chain,
+    plan: Plan,
+    /// The earliest instant from which on a leg that refused would let the call through.
+    opens_at: Option<Instant>,
+    /// Whether the leg under way was not ready at once: what the clock said last is not true any more.
+    is_clock_stale: bool,
+}
+
+/// What becomes of a leg's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It is what the caller gets.
+    Stands,
+    /// The call goes to the next leg.
+    Leg,
+    /// No leg serves the call.
+    Nobody,
+}
+
+const SPILLED_BY_AZURE: &str = "x-ms-spillover-from-deployment";
+
+impl Course {
+    pub(crate) const fn new(tally: Tally) -> Self {
+        Self { tally: Some(tally), chain: Chain::first(), plan: Plan::LAST, opens_at: None, is_clock_stale: false }
+    }
+
+    pub(crate) const fn leg(&self) -> usize {
+        self.chain.leg()
+    }
+
+    /// Whether there are legs behind the one that the call is in.
+    pub(crate) fn has_more(&self) -> bool {
+        self.tally.as_ref().is_some_and(|tally| self.leg() + 1 < tally.shared().rules().len())
+    }
+
+    pub(crate) const fn waits_for_readiness(&mut self) {
+        self.is_clock_stale = true;
+    }
+
+    /// Chooses the leg to enter, from the one the chain has come to on.
+    pub(crate) fn choose(&mut self) {
+        let Some(tally) = &mut self.tally else {
+            return;
+        };
+        let shared = Arc::clone(tally.shared());
+        let rules = shared.rules();
+        loop {
+            let leg = self.chain.leg();
+            let late = Failure::local(&rules[leg].name, LegFailure::Rejected(Reason::StartBy));
+            let Some(next) = self.chain.next(rules, &late) else {
+                self.plan = Plan::LAST;
+                return;
+            };
+            let outlook = shared.outlook(leg, next.leg(), &tally.context, tally.own_patience);
+            self.plan = outlook.plan;
+            tally.spill_cost = outlook.spill_cost;
+            let Some(until) = outlook.full_until else {
+                return;
+            };
+            let cause = LegFailure::KnownFull { until };
+            let Some(next) = self.chain.next(rules, &Failure::local(&rules[leg].name, cause)) else {
+                return;
+            };
+            self.opens_at = earliest(self.opens_at, Some(until));
+            leave(&shared, tally, leg, next.leg(), cause, self.plan.bound);
+            self.chain = next;
+        }
+    }
+
+    /// Writes into the request what the leg has to know.
+    pub(crate) fn enter<B>(&mut self, request: &mut Request<B>) {
+        let Some(tally) = &mut self.tally else {
+            return;
+        };
+        if mem::take(&mut self.is_clock_stale) {
+            tally.context.set_now(Instant::now());
+        }
+        tally.leg = self.chain.leg();
+        let name = &tally.shared().rules[tally.leg].name;
+        tally.context.note_served(|served| served.leg = Some(Arc::clone(name)));
+        tally.before = tally.context.last_attempt();
+        let mut below = tally.context.clone();
+        below.set_retries_owned(false);
+        below.set_start_by(match (self.plan.start_by, tally.context.start_by()) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (one, other) => one.or(other),
+        });
+        below.set_spill_cost(tally.spill_cost.take());
+        *CallContext::of(request) = below;
+    }
+
+    /// What becomes of a leg's result. `can_resend` says whether the request is there for another one.
+    pub(crate) fn after<ResB>(&mut self, result: &Result<Response<ResB>, Error>, can_resend: bool) -> Next {
+        let Some(tally) = &mut self.tally else {
+            return Next::Stands;
+        };
+        let progress = tally.attempt().map(|attempt| attempt.progress()).unwrap_or_default();
+        let head = result.as_ref().ok().map(|response| head(response));
+        let Some(cause) = judge(tally, result, progress) else {
+            let azure = head.and_then(|head| spilled_by_azure(tally, head.headers));
+            tally.answered(azure);
+            return Next::Stands;
+        };
+        let now = Instant::now();
+        tally.context.set_now(now);
+        let shared = Arc::clone(tally.shared());
+        let leg = self.chain.leg();
+        if let LegFailure::Outcome(Outcome::Throttled { hint: Some(hint), .. }) = cause
+            && let Some(until) = now.checked_add(hint.after)
+        {
+            shared.note_full(leg, until);
+        }
+        let rules = shared.rules();
+        let error = result.as_ref().err();
+        self.opens_at = earliest(self.opens_at, error.and_then(Error::rejected).and_then(Rejected::opens_at));
+        let failure = Failure { leg: &rules[leg].name, cause, head, error };
+        let next = if progress.first_content.is_some() { None } else { self.chain.next(rules, &failure) };
+        match next {
+            Some(next) if can_resend => {
+                leave(&shared, tally, leg, next.leg(), cause, self.plan.bound);
+                self.chain = next;
+                Next::Leg
+            }
+            Some(_) => {
+                shared.warn_unreplayable();
+                self.fail(leg, cause)
+            }
+            // What this leg says would be said anywhere: it is the answer.
+            None if head.is_some() && !crate::condition::may_be_served_elsewhere(cause) => {
+                tally.answered(None);
+                Next::Stands
+            }
+            None => self.fail(leg, cause),
+        }
+    }
+
+    fn fail(&mut self, leg: usize, cause: LegFailure) -> Next {
+        if let Some(tally) = &mut self.tally {
+            note(tally, leg, cause);
+            tally.failed();
+            let served = tally.context.served();
+            let tried: Vec<_> = served.failed_legs.iter().map(ToString::to_string).collect();
+            tracing::info!(legs = tried.join(", "), "no leg could serve the call");
+        }
+        Next::Nobody
+    }
+
+    /// The error of a call that no leg could serve: with the earliest instant that any of them named.
+    pub(crate) fn error(&self, error: Error) -> Error {
+        match (error, self.opens_at) {
+            (Error::Rejected(rejected), Some(at)) => rejected.until(at).into(),
+            (error, _) => error,
+        }
+    }
+
+    /// What goes with the answer's body.
+    pub(crate) const fn take_tally(&mut self) -> Option<Tally> {
+        self.tally.take()
+    }
+}
+
+fn head<ResB>(response: &Response<ResB>) -> ResponseHead<'_> {
+    ResponseHead { status: response.status(), headers: response.headers() }
+}
+
+/// Why the leg did not serve the call; `None` if it did.
+fn judge<ResB>(tally: &Tally, result: &Result<Response<ResB>, Error>, progress: Progress) -> Option<LegFailure> {
+    let classify = &*tally.shared().settings.classify;
+    let observed = progress.verdict.map(|verdict| verdict.outcome).filter(|outcome| *outcome != Outcome::Cancelled);
+    let outcome = match result {
+        Err(Error::Rejected(rejected)) => return Some(LegFailure::Rejected(rejected.reason())),
+        Err(error) => observed.unwrap_or_else(|| classify.failure(error, progress.first_content.is_some()).outcome),
+        Ok(response) => match observed {
+            Some(outcome) => outcome,
+            // An observed answer without a verdict is a stream that is well so far.
+            None if progress.first_byte.is_some() => Outcome::Success,
+            None => judge_head(classify, tally.context.call(), head(response)).outcome,
+        },
+    };
+    (outcome != Outcome::Success).then_some(LegFailure::Outcome(outcome))
+}
+
+/// The deployment from which Azure itself spilled the call.
+fn spilled_by_azure(tally: &Tally, headers: &HeaderMap) -> Option<Arc<str>> {
+    let leg = &tally.shared().rules[tally.leg];
+    let header = leg.is_provisioned.then(|| headers.get(SPILLED_BY_AZURE))?;
+    Some(header?.to_str().unwrap_or_default().into())
+}
+
+/// The call leaves a leg for another.
+fn leave(shared: &Shared, tally: &mut Tally, leg: usize, next: usize, cause: LegFailure, bound: Bound) {
+    let why = spill_cause(cause, bound);
+    let was_asked = !matches!(cause, LegFailure::KnownFull { .. });
+    shared.left(leg, why, was_asked);
+    note(tally, leg, cause);
+    let rule = &shared.rules[leg];
+    if rule.is_provisioned {
+        tally.is_spill = true;
+        tally.context.note_served(|served| served.spilled_from = Some(Arc::clone(&rule.name)));
+    }
+    tally.waited_before = tally.context.served().waited;
+    tracing::info!(
+        leg = &*rule.name,
+        to = &*shared.rules[next].name,
+        cause = why.name(),
+        failure = cause.name(),
+        waited_ms = u64::try_from(tally.waited_before.as_millis()).unwrap_or(u64::MAX),
+        "the call goes to the next leg"
+    );
+}
+
+fn note(tally: &Tally, leg: usize, cause: LegFailure) {
+    let leg = Arc::clone(&tally.shared().rules[leg].name);
+    tally.context.note_served(|served| served.failed_legs.push(FailedLeg { leg, cause }));
+}
+
+fn spill_cause(cause: LegFailure, bound: Bound) -> SpillCause {
+    let wait = |patience| match bound {
+        Bound::Patience => patience,
+        Bound::Price => SpillCause::Price,
+        Bound::Deadline => SpillCause::Deadline,
+    };
+    match cause {
+        LegFailure::KnownFull { .. } | LegFailure::Outcome(Outcome::Throttled { .. }) => wait(SpillCause::Hint),
+        LegFailure::Rejected(Reason::QueueFull) => SpillCause::Queue,
+        LegFailure::Rejected(Reason::StartBy | Reason::QuotaSpent) => wait(SpillCause::Queue),
+        LegFailure::Outcome(Outcome::Transient { .. } | Outcome::Misconfigured)
+        | LegFailure::Rejected(Reason::CircuitOpen | Reason::NoEndpoint) => SpillCause::Outage,
+        LegFailure::Outcome(Outcome::ContextLength | Outcome::TooLarge)
+        | LegFailure::Rejected(Reason::ContextLength | Reason::TooLarge) => SpillCause::Size,
+        _ => SpillCause::Other,
+    }
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
