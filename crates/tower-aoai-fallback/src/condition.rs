@@ -89,6 +89,8 @@ pub(crate) const fn may_be_served_elsewhere(cause: LegFailure) -> bool {
                 | Reason::StartBy
                 | Reason::CircuitOpen
                 | Reason::NoEndpoint
+                | Reason::NoCredential
+                | Reason::Unsupported
         ),
         LegFailure::KnownFull { .. } => true,
         _ => false,

@@ -103,54 +103,80 @@ mod tests {
 
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn asking(output: Option<u64>) -> Call {
+        let mut call = Call::default();
+        call.max_output_tokens = output;
+        call
+    }
+
     #[test]
-    fn nothing_is_said_before_enough_is_known() {
+    fn what_is_expected_holds_until_enough_is_known() {
         let mut leg = Experience::default();
+        let call = asking(Some(100));
         for _ in 1..ENOUGH {
-            leg.answered(Duration::from_secs(1), None);
+            leg.answered(&call, SECOND, None);
         }
-        assert_eq!(leg.service(), None);
-        leg.answered(Duration::from_secs(1), None);
-        assert!(leg.service().is_some());
+        assert_eq!((leg.usual(), leg.service(&call, 7 * SECOND)), (None, 7 * SECOND));
+        leg.answered(&call, SECOND, None);
+        assert!(leg.service(&call, 7 * SECOND) < 2 * SECOND);
+    }
+
+    #[test]
+    fn a_call_is_judged_by_those_that_asked_for_as_much() {
+        let mut leg = Experience::default();
+        let (short, long, unlimited) = (asking(Some(100)), asking(Some(8_000)), asking(None));
+        for _ in 0..100 {
+            leg.answered(&short, SECOND, None);
+            leg.answered(&long, 60 * SECOND, None);
+        }
+        assert!(leg.service(&asking(Some(120)), SECOND) < 2 * SECOND);
+        assert!(leg.service(&long, SECOND) >= 60 * SECOND);
+        assert!(leg.service(&unlimited, SECOND) >= 60 * SECOND, "nothing is known of these: the worst of all");
+        assert_eq!(leg.service(&unlimited, 90 * SECOND), 90 * SECOND, "or what is expected, if that is worse");
     }
 
     #[test]
     fn what_is_old_is_forgotten() {
         let mut leg = Experience::default();
+        let call = Call::default();
         for _ in 0..10_000 {
-            leg.answered(Duration::from_secs(60), Some(1_000));
+            leg.answered(&call, 60 * SECOND, Some(1_000));
         }
-        for _ in 0..20_000 {
-            leg.answered(Duration::from_secs(1), Some(50));
+        for _ in 0..40_000 {
+            leg.answered(&call, SECOND, Some(50));
         }
-        let service = leg.service().expect("enough is known");
-        assert!(service < Duration::from_secs(2), "{service:?}");
+        let service = leg.service(&call, SECOND);
+        assert!(service < 2 * SECOND, "{service:?}");
         assert_eq!(leg.output(), 50);
     }
 
     proptest! {
         #[test]
-        fn the_percentile_is_at_most_a_bin_too_long_and_never_too_short(
+        fn a_quantile_is_at_most_a_bin_too_long_and_never_too_short(
             mut millis in prop::collection::vec(10u64..600_000, 20..1_000),
+            quantile in 0.01f64..1.0,
         ) {
-            let mut leg = Experience::default();
+            let mut times = Times::NONE;
             for &millis in &millis {
-                leg.answered(Duration::from_millis(millis), None);
+                times.note(Duration::from_millis(millis));
             }
             millis.sort_unstable();
-            let rank = (millis.len() as f64 * QUANTILE).ceil() as usize;
+            let rank = (millis.len() as f64 * quantile).ceil() as usize;
             let exact = Duration::from_millis(millis[rank - 1]).as_secs_f64();
-            let said = leg.service().expect("enough is known").as_secs_f64();
+            let said = times.quantile(quantile).expect("enough is known").as_secs_f64();
             prop_assert!(said >= exact * 0.999_999 && said <= exact * RATIO * 1.000_001, "{said} for {exact}");
         }
 
         #[test]
-        fn any_time_and_length_is_taken(service in any::<u64>(), output in any::<u64>()) {
+        fn any_time_length_and_limit_is_taken(service in any::<u64>(), output in any::<u64>(), most in any::<u64>()) {
             let mut leg = Experience::default();
+            let call = asking(Some(most));
             for _ in 0..2 * HALVED_AT {
-                leg.answered(Duration::from_nanos(service), Some(output));
+                leg.answered(&call, Duration::from_nanos(service), Some(output));
             }
-            prop_assert!(leg.service().is_some());
+            prop_assert!(leg.usual().is_some());
         }
     }
 }

@@ -27,7 +27,6 @@ use crate::{
 pub struct ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>>,
-    ResB: Body,
 {
     legs: Arc<[S]>,
     /// What is sent into the next leg.
@@ -46,7 +45,6 @@ where
 impl<S, B, ResB> ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>>,
-    ResB: Body,
 {
     pub(crate) const fn new(legs: Arc<[S]>, request: Request<B>, tally: Tally) -> Self {
         let course = Course::new(tally);
@@ -139,7 +137,6 @@ where
 impl<S, B, ResB> fmt::Debug for ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>>,
-    ResB: Body,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").field("course", &self.course).finish_non_exhaustive()

@@ -6,8 +6,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use tower_aoai_core::{BoxError, Error};
 
 /// How much of a kept answer is read ahead; error answers are far smaller.
 const READ_AHEAD: usize = 64 * 1024;
@@ -19,27 +20,47 @@ const READ_AHEAD: usize = 64 * 1024;
 /// read when it is asked for.
 #[derive(Debug)]
 #[must_use = "a body does nothing unless polled"]
-pub struct KeptBody<B: Body> {
+pub struct KeptBody<B> {
     /// `None` when it is over.
     inner: Option<B>,
-    read: VecDeque<Result<Frame<Bytes>, B::Error>>,
+    read: VecDeque<Result<Frame<Bytes>, Error>>,
 }
 
 impl<B> KeptBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
 {
     pub(crate) const fn new(inner: B) -> Self {
         Self { inner: Some(inner), read: VecDeque::new() }
     }
 
+    /// A frame without data counts too, or a body of nothing else would never end.
+    fn length(frame: &Result<Frame<Bytes>, Error>) -> usize {
+        frame.as_ref().ok().and_then(Frame::data_ref).map_or(1, |data| data.remaining().max(1))
+    }
+
+    fn room(&self) -> usize {
+        READ_AHEAD.saturating_sub(self.read.iter().map(Self::length).sum())
+    }
+
+    /// Whether as much was read as is read ahead.
+    pub(crate) fn is_read(&self) -> bool {
+        self.inner.is_none() || self.room() == 0
+    }
+
+    /// All its data in one piece; `None` if it goes on, has failed, or has trailers.
+    pub(crate) fn whole(&self) -> Option<Bytes> {
+        let mut whole = BytesMut::new();
+        for frame in &self.read {
+            whole.extend_from_slice(frame.as_ref().ok()?.data_ref()?);
+        }
+        self.inner.is_none().then(|| whole.freeze())
+    }
+
     /// Reads ahead as far as may be; wakes when there may be more.
     pub(crate) fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        let length = |frame: &Result<Frame<Bytes>, B::Error>| {
-            // A frame without data counts too, or a body of nothing else would never end.
-            frame.as_ref().ok().and_then(Frame::data_ref).map_or(1, |data| data.remaining().max(1))
-        };
-        let mut room = READ_AHEAD.saturating_sub(self.read.iter().map(length).sum());
+        let mut room = self.room();
         while room > 0
             && let Some(inner) = &mut self.inner
             && let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx)
@@ -48,7 +69,8 @@ where
                 self.inner = None;
                 return;
             };
-            room = room.saturating_sub(length(&frame));
+            let frame = frame.map_err(Error::flatten);
+            room = room.saturating_sub(Self::length(&frame));
             if frame.is_err() {
                 self.inner = None;
             }
@@ -60,18 +82,19 @@ where
 impl<B> Body for KeptBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some(frame) = self.read.pop_front() {
             return Poll::Ready(Some(frame));
         }
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
-        Pin::new(inner).poll_frame(cx)
+        Pin::new(inner).poll_frame(cx).map_err(Error::flatten)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -90,16 +113,12 @@ where
     }
 }
 
-impl<B: Body + Unpin> Unpin for KeptBody<B> {}
-
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-
-    use http_body_util::{BodyExt, Full, StreamBody};
-    use tower_aoai_core::BoxError;
+    use std::{error::Error as _, task::Waker};
 
     use super::*;
+    use http_body_util::{BodyExt, Full, StreamBody};
 
     fn cx() -> Context<'static> {
         Context::from_waker(Waker::noop())
@@ -148,7 +167,10 @@ mod tests {
         body.read_ahead(&mut cx());
         let first = body.frame().await.expect("a frame").expect("data");
         assert_eq!(first.into_data().expect("data").len(), 4);
-        assert_eq!(body.frame().await.expect("the error").expect_err("an error").to_string(), "reset");
+        assert_eq!(
+            body.frame().await.expect("the error").expect_err("an error").source().map(ToString::to_string).as_deref(),
+            Some("reset")
+        );
         assert!(body.frame().await.is_none());
     }
 }

@@ -3,12 +3,14 @@
 mod chain;
 mod condition;
 mod course;
+pub mod error_shape;
 mod experience;
 mod future;
 mod handle;
 mod kept;
 mod layer;
 mod leg;
+pub mod model;
 mod patience;
 mod price;
 mod service;
@@ -19,11 +21,13 @@ use tower_aoai_core::GuardedBody;
 
 pub use self::{
     condition::{Condition, Failure},
+    error_shape::{ErrorShape, ErrorShapeLayer},
     future::ResponseFuture,
     handle::{FallbackHandle, FallbackSnapshot, LegSnapshot, SpillCause, SpillCounts},
     kept::KeptBody,
     layer::{FallbackLayer, InvalidLegs},
     leg::Leg,
+    model::{Model, ModelLayer},
     patience::Patience,
     price::TokenPrice,
     service::Fallback,

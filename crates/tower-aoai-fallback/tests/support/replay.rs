@@ -114,9 +114,9 @@ pub async fn replay(arrivals: &[Arrival], load: f64, policy: Policy, max_tokens:
         .latency(Latency::typical().network(Duration::from_millis(8), Duration::from_millis(6)))
         .build();
     let client: Client = BoxCloneSyncService::new(
-        ServiceBuilder::new().map_response(|response: Response<_>| response.map(BodyExt::boxed)).service(
-            ServiceBuilder::new().layer(ObserveLayer::new()).service(simulator.clone()),
-        ),
+        ServiceBuilder::new()
+            .map_response(|response: Response<_>| response.map(BodyExt::boxed))
+            .service(ServiceBuilder::new().layer(ObserveLayer::new()).service(simulator.clone())),
     );
     let quota = Quota::provisioned(rate, OUTPUT_RATIO)
         .estimate(AzureEstimate::new().output_ratio(OUTPUT_RATIO))
