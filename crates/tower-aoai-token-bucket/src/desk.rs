@@ -306,7 +306,7 @@ impl Desk {
         if cause == Cause::Tokens {
             self.ledger.lower_share(now);
         }
-        self.ledger.shut_until(until);
+        self.ledger.shut_until(now, until);
         self.counts.throttled += u64::from(cause != Cause::Health);
         self.pump(now, wakes);
     }

@@ -338,11 +338,11 @@ impl Ledger {
         self.tally.settled += u128::from(charge.tokens);
     }
 
-    /// Nothing is granted before `until`, and what follows keeps the quota's pace for a minute, so that those who waited
-    /// do not all come at once. An earlier instant never shortens a gate.
-    pub(crate) fn shut_until(&mut self, until: Instant) {
+    /// Nothing is granted before `until`, and what follows keeps the quota's pace for as long again, up to a minute, so
+    /// that those who waited do not all come at once. An earlier instant never shortens a gate.
+    pub(crate) fn shut_until(&mut self, now: Instant, until: Instant) {
         self.gate = Some(self.gate.map_or(until, |gate| gate.max(until)));
-        let paced = later(until, MINUTE);
+        let paced = later(until, until.saturating_duration_since(now).min(MINUTE));
         self.paced_until = Some(self.paced_until.map_or(paced, |at| at.max(paced)));
     }
 

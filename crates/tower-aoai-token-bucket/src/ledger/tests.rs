@@ -83,13 +83,25 @@ fn a_gate_is_never_shortened_and_the_pace_is_kept_after_it() {
     let now = Instant::now();
     let after = |seconds| now + Duration::from_secs(seconds);
     let mut ledger = Ledger::new(RULES, Limits::new().tokens_per_minute(600), now);
-    ledger.shut_until(after(10));
-    ledger.shut_until(after(5));
+    ledger.shut_until(now, after(10));
+    ledger.shut_until(now, after(5));
     assert_eq!(ledger.earliest(now, Charge::tokens(1)), Some(after(10)));
     assert_eq!(ledger.obstacle(now, Charge::tokens(1)), Some(Dimension::Gate));
     ledger.reserve(after(10), Charge::tokens(20));
     assert_eq!(ledger.earliest(after(10), Charge::tokens(1)), Some(after(12)), "20 of 600 a minute");
     assert_eq!(ledger.obstacle(after(10), Charge::tokens(1)), Some(Dimension::Interval));
+    ledger.reserve(after(20), Charge::tokens(20));
+    assert_eq!(ledger.earliest(after(20), Charge::tokens(1)), Some(after(20)), "paced for as long as it was shut");
+}
+
+#[test]
+fn a_short_hint_is_no_reason_to_keep_the_pace_for_a_minute() {
+    let now = Instant::now();
+    let after = |millis| now + Duration::from_millis(millis);
+    let mut ledger = Ledger::new(RULES, Limits::new().tokens_per_minute(600), now);
+    ledger.shut_until(now, after(43));
+    ledger.reserve(after(100), Charge::tokens(20));
+    assert_eq!(ledger.earliest(after(100), Charge::tokens(1)), Some(after(100)));
 }
 
 #[test]

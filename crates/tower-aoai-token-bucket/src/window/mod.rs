@@ -96,7 +96,7 @@ impl Tokens {
         match self {
             Self::Sliding(window) => window.hold(share),
             Self::Bucket(window) => window.hold(now, share),
-            Self::Utilisation(window) => window.hold(now, share),
+            Self::Utilisation(window) => window.hold(share),
         }
     }
 }

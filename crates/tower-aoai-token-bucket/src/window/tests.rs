@@ -257,6 +257,24 @@ fn utilisation_is_corrected_on_completion_and_drains() {
 }
 
 #[test]
+fn a_share_of_a_provisioned_deployment_is_filled_less_but_drains_as_it_is_paid_for() {
+    let now = Instant::now();
+    let mut held = Utilisation::new(6_000, MINUTE, Duration::ZERO, now);
+    let mut free = held.clone();
+    held.hold(0.97);
+    for second in 0..600 {
+        let at = now + Duration::from_secs(second);
+        for level in [&mut held, &mut free] {
+            level.reserve(100);
+            level.send(at, at, 100);
+        }
+    }
+    let end = now + Duration::from_secs(600);
+    assert_eq!(held.used(end), free.used(end), "the mirror does not drift away from the server");
+    assert!(held.earliest_behind(end, 5_900, 1) > Some(end) && free.earliest_behind(end, 5_900, 1) == Some(end));
+}
+
+#[test]
 fn a_share_leaves_what_fits_an_empty_window() {
     let now = Instant::now();
     let windows = [

@@ -15,7 +15,6 @@ pub(crate) struct Utilisation {
     rate: i128,
     full: i128,
     limit: u64,
-    per_minute: u64,
     /// 100 %, less the guard.
     most: i128,
     level: i128,
@@ -37,8 +36,7 @@ fn tokens(parts: i128) -> u64 {
 impl Utilisation {
     /// An idle deployment that works off `per_minute` weighted tokens and is at 100 % with the work of `window`.
     pub(crate) fn new(per_minute: u64, window: Duration, guard: Duration, now: Instant) -> Self {
-        let mut idle =
-            Self { rate: 0, full: 0, limit: 0, per_minute: 0, most: 0, level: 0, unsent: 0, start: now, seen: now };
+        let mut idle = Self { rate: 0, full: 0, limit: 0, most: 0, level: 0, unsent: 0, start: now, seen: now };
         idle.set(now, per_minute, window, guard);
         idle
     }
@@ -49,15 +47,13 @@ impl Utilisation {
         self.rate = i128::from(per_minute);
         let full = self.rate.saturating_mul(nanos(window));
         self.limit = u64::try_from(full / UNIT).unwrap_or(u64::MAX);
-        self.per_minute = per_minute;
         self.most = full.saturating_sub(self.rate.saturating_mul(nanos(guard))).max(full / 2);
         self.full = self.most;
     }
 
-    /// Reckons with a share of what drains, and fills to a share.
-    pub(crate) fn hold(&mut self, now: Instant, share: f64) {
-        self.advance(now);
-        self.rate = part_of(i128::from(self.per_minute), share);
+    /// Fills to a share. What drains stays: what the server estimated otherwise than we did it has corrected in the end,
+    /// and a mirror that drains less would drift away from it for as long as there is work.
+    pub(crate) fn hold(&mut self, share: f64) {
         self.full = part_of(self.most, share);
     }
 
