@@ -55,12 +55,6 @@ pub struct Report {
     pub counts: FallbackSnapshot,
 }
 
-impl Report {
-    pub fn success(&self) -> f64 {
-        self.in_time as f64 / self.calls as f64
-    }
-}
-
 const PTU: &str = "ptu";
 const STANDARD: &str = "standard";
 /// Of gpt-4o: an output token weighs four of input, and costs four times as much.
