@@ -39,7 +39,7 @@
 //! | | `ContextWindowLayer` | works; counts exactly with feature `bpe`, and splits texts with feature `chunk` |
 //! | | `CostLayer` | its shape |
 //! | | [`DeadlineLayer`](core::DeadlineLayer) | works |
-//! | | `FallbackLayer` | goes on where a leg refused or was throttled |
+//! | | `FallbackLayer` | works |
 //! | each leg | `RetryAfterLayer` | works |
 //! | | `BalanceLayer` | works |
 //! | each endpoint | `CircuitBreakerLayer` | works |
