@@ -3,6 +3,8 @@
 //! `cargo run --release -p tower-aoai-fallback --example spill -- TRACE.csv [MAX_TOKENS] [SEED]`: a trace has a header line,
 //! then `milliseconds since the last request,input tokens,output tokens` a line. Without one, bursts are made up.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is what it is for")]
+
 use std::{process::ExitCode, time::Duration};
 
 use tower_aoai_fallback::Patience;
