@@ -107,16 +107,16 @@
 //! # What comes of it
 //!
 //! `cargo run --release -p tower-aoai-balance --example outage` sends three regions ten requests a second each. One has a
-//! third of the quota that is asked of it, and nobody has declared that; another one is down for a minute.
+//! third of the quota that is asked of it, which only its 429s tell; another one is down for a minute.
 //! With circuit breakers and token buckets below and a retry layer above, over three seeds each:
 //!
 //! | strategy, the region in its outage | calls failed | of all requests to that region meanwhile | back to four fifths of its share after |
 //! |---|---|---|---|
 //! | expected finish, answers 503 or resets | 0 | 0.4 to 0.5 % | 5 to 6 s |
-//! | expected finish, does not answer, noticed after 2 s | 0 | 0.7 to 0.9 % | 3 to 5 s |
-//! | least in flight, any of these | 0 | 0.5 to 1.2 % | 4 to 6 s |
-//! | round robin or shuffle, answers 503 or resets | 0 | 0.8 to 1.3 % | 0 to 8 s |
-//! | round robin or shuffle, does not answer | 0 | 1.8 to 2.0 % | 3 to 11 s |
+//! | expected finish, does not answer, noticed after 2 s | 0 | 0.6 to 0.8 % | 3 to 4 s |
+//! | least in flight, any of these | 0 | 0.4 to 0.7 % | 3 to 7 s |
+//! | round robin or shuffle, answers 503 or resets | 0 | 0.7 to 0.9 % | 0 to 8 s |
+//! | round robin or shuffle, does not answer | 0 | 1.2 to 1.8 % | 0 to 10 s |
 //!
 //! `cargo bench -p tower-aoai-balance` measures what a choice costs, from 1 to 64 members, beside tower's.
 //!

@@ -4,14 +4,16 @@ use tower_aoai_balance::Strategy;
 
 mod regions;
 
-use regions::{DOWN_FROM, DOWN_UNTIL, Outage, run};
+use regions::{DOWN_FROM, DOWN_UNTIL, END, Outage, run};
 
 async fn assert_nobody_notices(seed: u64, strategy: Strategy, outage: Outage) {
     let report = run(seed, strategy, outage).await;
     assert_eq!(report.failed, 0, "another region could have served each: {report}");
     assert!(report.share_of_down(DOWN_FROM, DOWN_UNTIL) < 0.02, "{report}");
     assert!(report.back_after().is_some_and(|seconds| seconds < 10), "{report}");
-    assert!(report.attempts() < 1.02, "{report}");
+    let throttled: usize = report.between(DOWN_FROM, END).iter().map(|(_, refused)| refused).sum();
+    assert!(throttled > 100, "one region is throttled: {throttled}");
+    assert!(report.attempts() < 1.15, "nearly all that is sent again was throttled: {report}");
 }
 
 #[tokio::test(start_paused = true)]

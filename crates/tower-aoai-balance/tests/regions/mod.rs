@@ -16,7 +16,7 @@ use tower_aoai_circuit_breaker::CircuitBreakerLayer;
 use tower_aoai_core::{AttemptTimeoutLayer, CallContext, DeadlineLayer, Generator, ObserveLayer, PrepareLayer};
 use tower_aoai_endpoint::{BaseUrl, EndpointLayer};
 use tower_aoai_retry_after::{RetryAfterLayer, RetryPolicy};
-use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator, World};
+use tower_aoai_simulator::{Deployment, HeaderStyle, Latency, Scripted, Simulator, World};
 use tower_aoai_token_bucket::{Quota, TokenBucketLayer};
 
 /// The regions: with quota to spare, throttled, and down.
@@ -58,12 +58,19 @@ pub struct Report {
 
 fn world(seed: u64, outage: Outage, start: Instant) -> World {
     let at = |second| start + Duration::from_secs(second);
+    // Its headers do not tell how much it has, so that its 429s are the first to say so.
+    let headers = |name| if name == THROTTLED { HeaderStyle::Absent } else { HeaderStyle::Full };
     let region = |name, tokens| {
         Simulator::builder()
             .seed(seed)
             .region(name)
             .latency(Latency::typical().network(Duration::from_millis(8), Duration::from_millis(6)))
-            .deployment(Deployment::standard("gpt-4o").tokens_per_minute(tokens).requests_per_minute(60_000))
+            .deployment(
+                Deployment::standard("gpt-4o")
+                    .tokens_per_minute(tokens)
+                    .requests_per_minute(60_000)
+                    .header_style(headers(name)),
+            )
             .build()
     };
     // A third of what reaches it, where the declared quota is enough for all.
