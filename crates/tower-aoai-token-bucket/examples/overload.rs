@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tower_aoai_simulator::quota::TokenLimit;
+use tower_aoai_simulator::{HeaderStyle, quota::TokenLimit};
 use tower_aoai_token_bucket::{Quota, WindowModel};
 
 #[path = "../tests/support/mod.rs"]
@@ -28,7 +28,15 @@ async fn main() {
         let report = overload(standard().token_limit(limit), quota, capacity, minutes, 2).await;
         print(&format!("bucket of {capacity}"), &report);
     }
-    print("sliding, biased by 8 %", &overload(biased().token_limit(sliding), quota(), 0, minutes, 3).await);
+    for style in [HeaderStyle::Full, HeaderStyle::Absent] {
+        for (what, limit) in
+            [("sliding", sliding), ("fixed", TokenLimit::FixedMinute { phase: Duration::from_secs(17) })]
+        {
+            let deployment = biased().token_limit(limit).header_style(style);
+            let report = overload(deployment, quota(), 0, minutes, 3).await;
+            print(&format!("{what}, biased by 8 %, headers {style:?}"), &report);
+        }
+    }
     let provisioned = support::provisioned();
     let quota = Quota::provisioned(TOKENS_PER_MINUTE, 4).estimate(Exact { output_ratio: 4 });
     let report = overload(provisioned, quota, TOKENS_PER_MINUTE, minutes, 4).await;

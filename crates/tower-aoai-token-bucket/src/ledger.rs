@@ -351,7 +351,7 @@ impl Ledger {
         if self.gate(now).is_some() {
             return;
         }
-        let share = self.share.lower();
+        let share = self.share.lower(matches!(self.tokens, Some(Tokens::Utilisation(_))));
         if let Some(window) = &mut self.tokens {
             window.hold(now, share);
         }

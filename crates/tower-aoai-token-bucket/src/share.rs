@@ -35,9 +35,10 @@ impl Default for Share {
 }
 
 impl Share {
-    /// The server refused what we thought would fit: the share from now on.
-    pub(crate) const fn lower(&mut self) -> f64 {
-        self.refused_at = self.share;
+    /// The server refused what we thought would fit: the share from now on. One that `corrects` its charges was wrong for a
+    /// moment and not for good: that it was is not kept in mind.
+    pub(crate) const fn lower(&mut self, corrects: bool) -> f64 {
+        self.refused_at = if corrects { f64::INFINITY } else { self.share };
         self.share = (self.share * LOST).max(LEAST);
         self.told = self.share;
         self.told
@@ -82,11 +83,14 @@ mod tests {
     fn it_falls_at_once_and_rises_slowly() {
         let mut share = Share::default();
         assert!(share.raise().is_none(), "nothing is above the whole");
-        assert!((share.lower() - 0.97).abs() < 1e-9);
+        assert!((share.lower(false) - 0.97).abs() < 1e-9);
         let near = answers_until(&mut share, 1.0);
         assert!((14_000..=15_001).contains(&near), "a tenth as fast where it was refused: {near}");
+        share.lower(true);
+        let wrong_for_a_moment = answers_until(&mut share, 1.0);
+        assert!((1_499..=1_502).contains(&wrong_for_a_moment), "{wrong_for_a_moment}");
         for _ in 0..1_000 {
-            share.lower();
+            share.lower(false);
         }
         assert!(share.now() >= LEAST);
     }
