@@ -1,6 +1,6 @@
 //! What travels with a call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{Extensions, Request};
 use parking_lot::Mutex;
@@ -355,6 +355,12 @@ impl CallContext {
     #[must_use]
     pub fn served(&self) -> Served {
         self.record.log.lock().served.clone()
+    }
+
+    /// How long the call has waited here so far: for hints, backoff and quota ([`Served::waited`]).
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.record.log.lock().served.waited
     }
 
     /// Says something of who served the call.

@@ -103,14 +103,11 @@ impl Course {
         let name = &tally.shared().rules[tally.leg].name;
         tally.context.note_served(|served| served.leg = Some(Arc::clone(name)));
         tally.before = tally.context.last_attempt();
-        let mut below = tally.context.clone();
+        let below = CallContext::of(request);
+        below.set_now(tally.context.now());
         below.set_retries_owned(false);
-        below.set_start_by(match (self.plan.start_by, tally.context.start_by()) {
-            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
-            (one, other) => one.or(other),
-        });
+        below.set_start_by(earliest(self.plan.start_by, tally.context.start_by()));
         below.set_spill_cost(tally.spill_cost.take());
-        *CallContext::of(request) = below;
     }
 
     /// What becomes of a leg's result. `can_resend` says whether the request is there for another one.
@@ -222,7 +219,7 @@ fn leave(shared: &Shared, tally: &mut Tally, leg: usize, next: usize, cause: Leg
         tally.is_spill = true;
         tally.context.note_served(|served| served.spilled_from = Some(Arc::clone(&rule.name)));
     }
-    tally.waited_before = tally.context.served().waited;
+    tally.waited_before = tally.context.waited();
     tracing::info!(
         leg = &*rule.name,
         to = &*shared.rules[next].name,

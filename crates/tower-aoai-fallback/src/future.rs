@@ -37,7 +37,7 @@ where
     #[pin]
     calling: Option<S::Future>,
     /// The last answer of a server, in case that no leg serves the call.
-    kept: Option<(response::Parts, KeptBody<ResB>)>,
+    kept: Option<Box<(response::Parts, KeptBody<ResB>)>>,
     /// Behind what it guards, so that it is dropped after it.
     course: Course,
 }
@@ -64,8 +64,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Some((_, body)) = this.kept {
-            body.read_ahead(cx);
+        if let Some(kept) = this.kept {
+            kept.1.read_ahead(cx);
         }
         loop {
             let polled = match this.calling.as_mut().as_pin_mut() {
@@ -115,7 +115,7 @@ where
                         let (head, body) = response.into_parts();
                         let mut body = KeptBody::new(body);
                         body.read_ahead(cx);
-                        *this.kept = Some((head, body));
+                        *this.kept = Some(Box::new((head, body)));
                     }
                     continue;
                 }
@@ -123,7 +123,7 @@ where
                     Ok(response) => Ok(response.map(KeptBody::new)),
                     // A server's answer tells more than that nobody was asked.
                     Err(error) => match this.kept.take() {
-                        Some((head, body)) => Ok(Response::from_parts(head, body)),
+                        Some(kept) => Ok(Response::from_parts(kept.0, kept.1)),
                         None => Err(this.course.error(error)),
                     },
                 },

@@ -89,7 +89,7 @@ impl Tally {
         Answered {
             service: service.map(|(ended, sent)| ended.saturating_duration_since(sent)),
             output: usage.map(|usage| usage.output),
-            waited: self.context.served().waited.saturating_sub(self.waited_before),
+            waited: self.context.waited().saturating_sub(self.waited_before),
             spend,
             is_spill: self.is_spill,
             spilled_by_azure: self.spilled_by_azure,

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use support::{Plain, answer, answer_with, exact, layer, refusal, refusal_for, request, served, served_slowly, throttled};
+use support::{
+    Plain, answer, answer_with, exact, layer, refusal, refusal_for, request, served, served_slowly, throttled,
+};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_aoai_core::{CallContext, Error, Outcome, Reason, Rejected};
@@ -98,12 +100,8 @@ async fn what_this_endpoint_will_never_serve_is_tried_again_only_where_a_balance
         service.oneshot(request()).await.unwrap();
         sends.count()
     };
-    let firsts: [fn() -> Response<Plain>; 4] = [
-        || answer(401),
-        || throttled("86400"),
-        || answer(400),
-        || answer_with(401, &[("x-should-retry", "false")]),
-    ];
+    let firsts: [fn() -> Response<Plain>; 4] =
+        [|| answer(401), || throttled("86400"), || answer(400), || answer_with(401, &[("x-should-retry", "false")])];
     for (first, sends) in firsts.into_iter().zip([2, 2, 1, 1]) {
         assert_eq!(sends_after(first, true, exact(1)).await, sends);
         assert_eq!(sends_after(first, false, exact(1)).await, 1, "there is no other endpoint");
