@@ -41,6 +41,8 @@ pub struct Progress {
     pub first_content: Option<Instant>,
     /// How many streamed events carried content: counted as they are handed on, written when the attempt ends.
     pub content_events: u64,
+    /// How often it was sent before, and started over ([`CallContext::restart_attempt`](crate::CallContext::restart_attempt)).
+    pub restarts: u32,
     /// When the outcome was known.
     pub ended: Option<Instant>,
     /// What the result means; `None` while it is open.
@@ -137,7 +139,9 @@ impl Attempt {
     /// Becomes an attempt that was never sent, to the same endpoint; returns what it was.
     pub(crate) fn start_over(&self) -> Self {
         let mut state = self.state.lock();
-        let afresh = State { endpoint: state.endpoint.clone(), ..State::default() };
+        let restarts = state.progress.restarts.saturating_add(1);
+        let progress = Progress { restarts, ..Progress::default() };
+        let afresh = State { endpoint: state.endpoint.clone(), progress, ..State::default() };
         Self { state: Mutex::new(std::mem::replace(&mut state, afresh)) }
     }
 

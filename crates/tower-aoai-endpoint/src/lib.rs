@@ -82,8 +82,8 @@
 //! of its own: it is counted, and whoever above decided or reserved for the attempt judges by the one that counts
 //! ([`CallContext::restart_attempt`](tower_aoai_core::CallContext::restart_attempt)). It is no retry of a policy: it has no
 //! backoff, and happens once for each token, not for each call that fails. An owner of the retries above that has
-//! [no attempt left](tower_aoai_core::CallContext::attempts_left) gets the 401 itself; one that has some is not told that
-//! this was one of them.
+//! [no attempt left](tower_aoai_core::CallContext::attempts_left) gets the 401 itself; one that has some sees that this was
+//! one of them ([`Progress::restarts`](tower_aoai_core::Progress::restarts)).
 //!
 //! # Where it stands
 //!

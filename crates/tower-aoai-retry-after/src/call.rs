@@ -126,6 +126,7 @@ impl Call {
             Err(error) => self.shared.classify.failure(error, has_content),
             Ok(response) => self.judge(response, &progress),
         };
+        self.session.sent_below(progress.restarts);
         if let Some(grant) = self.grant.take() {
             grant.spend(Instant::now());
         }

@@ -111,6 +111,11 @@ impl Session {
         self.sends = self.sends.saturating_add(1);
     }
 
+    /// Counts sends that a layer below has made on its own account.
+    pub(crate) const fn sent_below(&mut self, sends: u32) {
+        self.sends = self.sends.saturating_add(sends);
+    }
+
     /// Decides after a failure. `draw` is from 0 to 1.
     pub(crate) fn after(
         &mut self,

@@ -36,6 +36,28 @@ fn r1_no_call_is_sent_more_often_than_allowed_nor_than_the_budget_grants() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r1_a_send_that_a_layer_below_repeats_counts_too() {
+    let sends = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&sends);
+    // As an endpoint does whose token was refused: it sends once more, with another one.
+    let repeating = service_fn(move |mut request: Request<Plain>| {
+        let is_first = *count.lock() == 0;
+        let context = CallContext::of(&mut request);
+        if is_first && context.attempts_left() > Some(0) {
+            *count.lock() += 1;
+            context.attempt().judge_unobserved(Instant::now(), Outcome::Misconfigured.into());
+            context.restart_attempt();
+        }
+        *count.lock() += 1;
+        async { Ok::<_, Error>(answer(503)) }
+    });
+    let layer = layer(exact(1).max_attempts(3));
+    layer.layer(repeating).oneshot(request()).await.unwrap();
+    assert_eq!(*sends.lock(), 3);
+    assert_eq!(layer.handle().snapshot().sends, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r1_a_retry_that_a_layer_below_refuses_costs_no_budget() {
     let (layer, budget) = with_floor(exact(1), 1);
     let (service, sends) = served(&layer, |n| match n {
