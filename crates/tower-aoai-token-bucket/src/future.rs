@@ -24,15 +24,35 @@ where
     St: Store,
 {
     service: S,
-    request: Option<Request<B>>,
-    /// The wait; `None` once it is over.
-    acquire: Option<Acquire<St>>,
     /// Whether the inner service was not ready when the call was let through.
     is_clock_stale: bool,
     #[pin]
-    calling: Option<S::Future>,
+    call: Call<Request<B>, S::Future>,
     /// Behind what it guards, so that it is dropped after it.
-    reservation: Option<Reservation<St>>,
+    quota: Held<St>,
+}
+
+/// Never both: what is not moved for nothing may as well share its room.
+#[pin_project(project = CallProj, project_replace = CallOwned)]
+enum Call<R, F> {
+    Waits(R),
+    Runs(#[pin] F),
+    Over,
+}
+
+enum Held<St: Store> {
+    Nothing,
+    Waits(Acquire<St>),
+    Granted(Reservation<St>),
+}
+
+impl<St: Store> Held<St> {
+    fn take(&mut self) -> Option<Reservation<St>> {
+        match std::mem::replace(self, Self::Nothing) {
+            Self::Granted(reservation) => Some(reservation),
+            _ => None,
+        }
+    }
 }
 
 impl<S, B, St> ResponseFuture<S, B, St>
@@ -40,8 +60,9 @@ where
     S: Service<Request<B>>,
     St: Store,
 {
-    pub(crate) const fn new(service: S, request: Request<B>, acquire: Option<Acquire<St>>) -> Self {
-        Self { service, request: Some(request), acquire, is_clock_stale: false, calling: None, reservation: None }
+    pub(crate) fn new(service: S, request: Request<B>, acquire: Option<Acquire<St>>) -> Self {
+        let quota = acquire.map_or(Held::Nothing, Held::Waits);
+        Self { service, is_clock_stale: false, call: Call::Waits(request), quota }
     }
 }
 
@@ -58,28 +79,30 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            if let Some(calling) = this.calling.as_mut().as_pin_mut() {
-                let polled = calling.poll(cx);
-                if let Some(reservation) = this.reservation {
-                    reservation.stamp();
-                }
-                let result = ready!(polled).map_err(Error::flatten);
-                this.calling.set(None);
-                return Poll::Ready(finish(result, this.reservation.take()));
-            }
-            if let Some(acquire) = this.acquire {
-                let admitted = ready!(acquire.poll_at(cx));
-                *this.acquire = None;
-                let (permit, now) = admitted?;
-                if let Some(request) = this.request {
-                    let context = CallContext::of(request);
-                    context.set_now(now);
-                    let waited = permit.waited();
-                    if !waited.is_zero() {
-                        context.note_served(|served| served.waited = served.waited.saturating_add(waited));
+            let request = match this.call.as_mut().project() {
+                CallProj::Waits(request) => request,
+                CallProj::Runs(running) => {
+                    let polled = running.poll(cx);
+                    if let Held::Granted(reservation) = this.quota {
+                        reservation.stamp();
                     }
-                    *this.reservation = Some(Reservation::new(permit, context));
+                    let result = ready!(polled).map_err(Error::flatten);
+                    this.call.set(Call::Over);
+                    return Poll::Ready(finish(result, this.quota.take()));
                 }
+                CallProj::Over => return Poll::Pending,
+            };
+            if let Held::Waits(acquire) = this.quota {
+                let admitted = ready!(acquire.poll_at(cx));
+                *this.quota = Held::Nothing;
+                let (permit, now) = admitted?;
+                let context = CallContext::of(request);
+                context.set_now(now);
+                let waited = permit.waited();
+                if !waited.is_zero() {
+                    context.note_served(|served| served.waited = served.waited.saturating_add(waited));
+                }
+                *this.quota = Held::Granted(Reservation::new(permit, context));
             }
             match this.service.poll_ready(cx) {
                 Poll::Ready(ready) => ready.map_err(Error::flatten)?,
@@ -88,17 +111,16 @@ where
                     return Poll::Pending;
                 }
             }
-            let Some(mut request) = this.request.take() else {
-                return Poll::Pending;
-            };
-            if let Some(reservation) = this.reservation {
+            if let Held::Granted(reservation) = this.quota {
                 if *this.is_clock_stale {
-                    check_start(CallContext::of(&mut request))?;
+                    check_start(CallContext::of(request))?;
                 }
                 reservation.hand_down();
             }
-            let future = this.service.call(request);
-            this.calling.set(Some(future));
+            if let CallOwned::Waits(request) = this.call.as_mut().project_replace(Call::Over) {
+                let running = this.service.call(request);
+                this.call.set(Call::Runs(running));
+            }
         }
     }
 }
@@ -146,9 +168,12 @@ where
     St: Store,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("acquire", &self.acquire)
-            .field("reservation", &self.reservation)
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("ResponseFuture");
+        match &self.quota {
+            Held::Nothing => &mut shown,
+            Held::Waits(acquire) => shown.field("acquire", acquire),
+            Held::Granted(reservation) => shown.field("reservation", reservation),
+        }
+        .finish_non_exhaustive()
     }
 }

@@ -9,9 +9,10 @@ use crate::{
     adaptive::Adaptive,
     learned::{LearnedLimit, Others, Sends},
     share::Share,
-    window::{Bucket, MINUTE, Mark, Sliding, Tokens, Utilisation, Window, later},
+    window::{MINUTE, Mark, Sliding, Tokens, Window, later},
 };
 
+mod enforce;
 mod hear;
 #[cfg(test)]
 mod tests;
@@ -132,58 +133,6 @@ impl Ledger {
         };
         ledger.set_limits(limits, now);
         ledger
-    }
-
-    /// Other limits from now on; what is counted stays counted.
-    ///
-    /// A limit that is lifted forgets; one that is new begins with nothing used.
-    pub(crate) fn set_limits(&mut self, limits: Limits, now: Instant) {
-        self.configured = limits;
-        (self.learned_tokens, self.learned_requests) = Default::default();
-        self.enforce(limits, now);
-    }
-
-    fn enforce(&mut self, limits: Limits, now: Instant) {
-        let guard = self.rules.guard;
-        self.tokens = limits.tokens_per_minute.map(|limit| match (self.tokens.take(), self.rules.model) {
-            (Some(mut window), model) => {
-                match (&mut window, model) {
-                    (Tokens::Bucket(bucket), WindowModel::Bucket { capacity }) => {
-                        let held = self.limits.tokens_per_minute.unwrap_or(limit).max(1);
-                        bucket.set(now, limit, proportional(bucket.limit(), limit, held).unwrap_or(capacity), guard);
-                    }
-                    (Tokens::Utilisation(level), WindowModel::Utilisation { window }) => {
-                        level.set(now, limit, window, guard);
-                    }
-                    (Tokens::Sliding(sliding), _) => sliding.set(limit, MINUTE, guard),
-                    _ => {}
-                }
-                window
-            }
-            (None, WindowModel::Sliding) => Tokens::Sliding(Sliding::new(limit, MINUTE, guard, now)),
-            (None, WindowModel::Bucket { capacity }) => Tokens::Bucket(Bucket::new(limit, capacity, guard, now)),
-            (None, WindowModel::Utilisation { window }) => {
-                Tokens::Utilisation(Utilisation::new(limit, window, guard, now))
-            }
-        });
-        self.requests = limits.requests_per_minute.map(|limit| match self.requests.take() {
-            Some(mut window) => {
-                window.set_requests(limit, limits.request_window, guard);
-                window
-            }
-            None => Sliding::of_requests(limit, limits.request_window, guard, now),
-        });
-        if let Some(window) = &mut self.tokens {
-            window.hold(now, self.share.now());
-        }
-        self.adaptive = limits.adaptive_in_flight.map(|range| match self.adaptive {
-            Some(mut adaptive) => {
-                adaptive.set(range);
-                adaptive
-            }
-            None => Adaptive::new(range),
-        });
-        self.limits = limits;
     }
 
     /// Whether a charge can be granted at all, as the limits are.
@@ -399,9 +348,4 @@ impl Ledger {
     pub(crate) fn requests(&self, now: Instant) -> Option<(u64, u64)> {
         self.requests.as_ref().map(|window| (window.used(now), window.limit()))
     }
-}
-
-fn proportional(held: u64, limit: u64, before: u64) -> Option<u64> {
-    let held = u128::from(held).checked_mul(u128::from(limit))? / u128::from(before);
-    u64::try_from(held).ok()
 }

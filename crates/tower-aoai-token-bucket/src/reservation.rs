@@ -23,7 +23,8 @@ const OVERLOAD: [StatusCode; 3] =
 /// A granted charge of one attempt: returned or settled exactly once, when it is dropped.
 #[must_use = "a reservation that is dropped is returned"]
 pub struct Reservation<St: Store = Local> {
-    permit: Permit<St>,
+    /// Boxed, for it moves from the future into the body, and that on through every layer above.
+    permit: Box<Permit<St>>,
     attempt: Arc<Attempt>,
     shape: Option<Shape>,
     /// The inner service has the request: without an observer, nobody knows whether it was sent.
@@ -36,7 +37,14 @@ pub struct Reservation<St: Store = Local> {
 impl<St: Store> Reservation<St> {
     pub(crate) fn new(permit: Permit<St>, context: &mut CallContext) -> Self {
         let (shape, attempt) = (permit.shared().map(|shared| shared.shape(context)), context.attempt());
-        Self { permit, attempt, shape, is_handed_down: false, is_throttled: false, is_overload: false }
+        Self {
+            permit: Box::new(permit),
+            attempt,
+            shape,
+            is_handed_down: false,
+            is_throttled: false,
+            is_overload: false,
+        }
     }
 
     /// The attempt that it was granted for.
@@ -46,7 +54,7 @@ impl<St: Store> Reservation<St> {
     }
 
     /// What was granted, and whether it was sent.
-    pub const fn permit(&self) -> &Permit<St> {
+    pub fn permit(&self) -> &Permit<St> {
         &self.permit
     }
 

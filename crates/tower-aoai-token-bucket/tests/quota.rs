@@ -11,7 +11,9 @@ use tower_aoai_core::{
     Admission, Asked, AttemptTimeoutLayer, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, Usage,
 };
 use tower_aoai_simulator::{Deployment, HeaderStyle, Latency, Scripted, Simulator};
-use tower_aoai_token_bucket::{Charge, CorrectOnCompletion, Limits, Quota, Risk, TokenBucketLayer, WindowModel};
+use tower_aoai_token_bucket::{
+    Charge, CorrectOnCompletion, Limits, Order, Priority, Quota, Risk, TokenBucketLayer, WindowModel,
+};
 
 #[macro_use]
 mod common;
@@ -285,4 +287,28 @@ async fn lengths_are_learned_and_used_where_the_server_estimates_what_is_not_lim
     let charged = handle.snapshot().tokens_used - before;
     assert!((charged as f64 - mean).abs() <= mean * 0.1 + 20.0, "{charged} for {mean}");
     drop(answer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l7_availability_knows_the_class_of_the_call_and_is_kept() {
+    let ageing = Duration::from_secs(10);
+    let bucket = TokenBucketLayer::of(Quota::standard(1_000).guard(Duration::ZERO).order(Order::Priority { ageing }));
+    let handle = bucket.handle();
+    let now = Instant::now();
+    handle.acquire(Charge::tokens(1_000)).await.expect("a permit").sent();
+    let mut waits = task::spawn(handle.acquire(Charge::tokens(600)).priority(Priority(3)));
+    assert!(waits.poll().is_pending());
+    let mut call = Call::default();
+    call.max_output_tokens = Some(600);
+    for (class, minute) in [(0, 1), (2, 1), (4, 2)] {
+        let mut context = CallContext::new(call.clone(), now);
+        context.set_priority(Priority(class));
+        let told = now + Duration::from_secs(60 * minute);
+        assert_eq!(bucket.availability().admission(&context, now), Admission::At(told), "class {class}");
+    }
+    let mut urgent = handle.acquire(Charge::tokens(600)).priority(Priority(2)).await.expect("a permit");
+    assert_eq!(Instant::now(), now + Duration::from_secs(60));
+    urgent.sent();
+    waits.await.expect("a permit");
+    assert_eq!(Instant::now(), now + Duration::from_secs(120));
 }
