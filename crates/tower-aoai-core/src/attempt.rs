@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -22,6 +23,7 @@ struct State {
     /// An observer writes it, for one send.
     observed: bool,
     progress: Progress,
+    status: Option<StatusCode>,
     usage: Option<Usage>,
     model: Option<Arc<str>>,
     service_tier: Option<Arc<str>>,
@@ -78,6 +80,12 @@ impl Attempt {
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
         self.state.lock().progress.verdict
+    }
+
+    /// The status of its head; `None` where none came, or when no [`ObserveLayer`](crate::ObserveLayer) stands below.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.state.lock().status
     }
 
     /// What the server said it used, once it said so.
@@ -155,9 +163,10 @@ impl Attempt {
         self.state.lock().observed
     }
 
-    pub(crate) fn mark_first_byte(&self, now: Instant, deployment: Option<&str>) {
+    pub(crate) fn mark_first_byte(&self, now: Instant, status: StatusCode, deployment: Option<&str>) {
         let mut state = self.state.lock();
         state.progress.first_byte.get_or_insert(now);
+        state.status = Some(status);
         state.deployment = deployment.map(Arc::from);
     }
 

@@ -95,7 +95,7 @@ impl Witness {
         self.status = head.status;
         let deployment = head.headers.get("x-ms-deployment-name");
         let deployment = deployment.and_then(|name| name.to_str().ok());
-        self.attempt.mark_first_byte(now, deployment);
+        self.attempt.mark_first_byte(now, head.status, deployment);
         self.tell(|observer| observer.first_byte(&self.context, &self.attempt));
         let classify = &self.settings.classify;
         classify.head(self.context.call(), head)

@@ -11,6 +11,7 @@ async fn an_error_is_judged_by_its_body_and_handed_on_whole() {
     let (answer, attempt) = send(&layer(), response(400, "application/json", body)).await;
     assert_eq!(outcome(&attempt), Some(Outcome::ContextLength));
     assert_eq!(attempt.deployment().as_deref(), Some("gpt"));
+    assert_eq!(attempt.status(), Some(http::StatusCode::BAD_REQUEST));
     let response = answer.unwrap();
     assert_eq!(response.status(), 400);
     assert_eq!(response.body().size_hint().exact(), Some(LENGTH.len() as u64));
