@@ -357,6 +357,13 @@ impl CallContext {
         self.record.log.lock().served.clone()
     }
 
+    /// Says which leg the call goes into ([`Served::leg`]); returns the attempt that was begun last before that.
+    pub fn enter_leg(&self, leg: &Arc<str>) -> Option<Arc<Attempt>> {
+        let mut log = self.record.log.lock();
+        log.served.leg = Some(Arc::clone(leg));
+        log.attempts.last().cloned()
+    }
+
     /// How long the call has waited here so far: for hints, backoff and quota ([`Served::waited`]).
     #[must_use]
     pub fn waited(&self) -> Duration {

@@ -13,7 +13,6 @@ use crate::{
     Failure, SpillCause,
     chain::Chain,
     patience::{Bound, Plan},
-    shared::Shared,
     tally::Tally,
 };
 
@@ -61,53 +60,46 @@ impl Course {
         self.is_clock_stale = true;
     }
 
-    /// Chooses the leg to enter, from the one the chain has come to on.
-    pub(crate) fn choose(&mut self) {
-        let Some(tally) = &mut self.tally else {
-            return;
-        };
-        let shared = Arc::clone(tally.shared());
-        let rules = shared.rules();
-        loop {
-            let leg = self.chain.leg();
-            let late = Failure::local(&rules[leg].name, LegFailure::Rejected(Reason::StartBy));
-            let Some(next) = self.chain.next(rules, &late) else {
-                self.plan = Plan::LAST;
-                return;
-            };
-            let outlook = shared.outlook(leg, next.leg(), &tally.context, tally.own_patience);
-            self.plan = outlook.plan;
-            tally.spill_cost = outlook.spill_cost;
-            let Some(until) = outlook.full_until else {
-                return;
-            };
-            let cause = LegFailure::KnownFull { until };
-            let Some(next) = self.chain.next(rules, &Failure::local(&rules[leg].name, cause)) else {
-                return;
-            };
-            self.opens_at = earliest(self.opens_at, Some(until));
-            leave(&shared, tally, leg, next.leg(), cause, self.plan.bound);
-            self.chain = next;
+    /// Before the request goes into a leg that was not ready at once.
+    pub(crate) fn refresh<B>(&mut self, request: &mut Request<B>) {
+        if mem::take(&mut self.is_clock_stale) {
+            let now = Instant::now();
+            CallContext::of(request).set_now(now);
+            if let Some(tally) = &mut self.tally {
+                tally.context.set_now(now);
+            }
         }
     }
 
-    /// Writes into the request what the leg has to know.
-    pub(crate) fn enter<B>(&mut self, request: &mut Request<B>) {
+    /// Chooses the leg to enter, from the one the chain has come to on, and writes into the request's context what that
+    /// leg has to know.
+    pub(crate) fn enter(&mut self, below: &mut CallContext) {
         let Some(tally) = &mut self.tally else {
             return;
         };
-        if mem::take(&mut self.is_clock_stale) {
-            tally.context.set_now(Instant::now());
-        }
+        self.plan = loop {
+            let shared = tally.shared();
+            let (rules, leg) = (shared.rules(), self.chain.leg());
+            let late = Failure::local(&rules[leg].name, LegFailure::Rejected(Reason::StartBy));
+            let Some(next) = self.chain.next(rules, &late) else {
+                break Plan::LAST;
+            };
+            let outlook = shared.outlook(leg, next.leg(), &tally.context, tally.own_patience);
+            below.set_spill_cost(outlook.spill_cost);
+            let cause = outlook.full_until.map(|until| LegFailure::KnownFull { until });
+            let elsewhere = |cause| self.chain.next(rules, &Failure::local(&rules[leg].name, cause));
+            let Some((cause, next)) = cause.and_then(|cause| Some((cause, elsewhere(cause)?))) else {
+                break outlook.plan;
+            };
+            self.opens_at = earliest(self.opens_at, outlook.full_until);
+            leave(tally, leg, next.leg(), cause, outlook.plan.bound);
+            self.chain = next;
+        };
         tally.leg = self.chain.leg();
-        let name = &tally.shared().rules[tally.leg].name;
-        tally.context.note_served(|served| served.leg = Some(Arc::clone(name)));
-        tally.before = tally.context.last_attempt();
-        let below = CallContext::of(request);
+        tally.before = tally.context.enter_leg(&tally.shared().rules[tally.leg].name);
         below.set_now(tally.context.now());
         below.set_retries_owned(false);
         below.set_start_by(earliest(self.plan.start_by, tally.context.start_by()));
-        below.set_spill_cost(tally.spill_cost.take());
     }
 
     /// What becomes of a leg's result. `can_resend` says whether the request is there for another one.
@@ -115,7 +107,7 @@ impl Course {
         let Some(tally) = &mut self.tally else {
             return Next::Stands;
         };
-        let progress = tally.attempt().map(|attempt| attempt.progress()).unwrap_or_default();
+        let progress = tally.find_attempt().map(|attempt| attempt.progress()).unwrap_or_default();
         let head = result.as_ref().ok().map(|response| head(response));
         let Some(cause) = judge(tally, result, progress) else {
             let azure = head.and_then(|head| spilled_by_azure(tally, head.headers));
@@ -138,7 +130,7 @@ impl Course {
         let next = if progress.first_content.is_some() { None } else { self.chain.next(rules, &failure) };
         match next {
             Some(next) if can_resend => {
-                leave(&shared, tally, leg, next.leg(), cause, self.plan.bound);
+                leave(tally, leg, next.leg(), cause, self.plan.bound);
                 self.chain = next;
                 Next::Leg
             }
@@ -209,7 +201,8 @@ fn spilled_by_azure(tally: &Tally, headers: &HeaderMap) -> Option<Arc<str>> {
 }
 
 /// The call leaves a leg for another.
-fn leave(shared: &Shared, tally: &mut Tally, leg: usize, next: usize, cause: LegFailure, bound: Bound) {
+fn leave(tally: &mut Tally, leg: usize, next: usize, cause: LegFailure, bound: Bound) {
+    let shared = Arc::clone(tally.shared());
     let why = spill_cause(cause, bound);
     let was_asked = !matches!(cause, LegFailure::KnownFull { .. });
     shared.left(leg, why, was_asked);

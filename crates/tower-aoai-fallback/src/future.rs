@@ -3,21 +3,20 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http::{Request, Response, response};
 use http_body::Body;
 use pin_project::pin_project;
-use tower_aoai_core::{BoxError, Error, GuardedBody, Replay, try_clone_request};
+use tower_aoai_core::{BoxError, CallContext, Error, GuardedBody, Replay, try_clone_request};
 use tower_service::Service;
 
 use crate::{
     ResponseBody,
     course::{Course, Next},
     kept::KeptBody,
-    tally::Tally,
 };
 
 /// The future of a [`Fallback`](crate::Fallback).
@@ -29,26 +28,38 @@ where
     S: Service<Request<B>>,
 {
     legs: Arc<[S]>,
-    /// What is sent into the next leg.
-    request: Option<Request<B>>,
-    /// What is sent into the one after it.
-    spare: Option<Request<B>>,
-    service: Option<S>,
     #[pin]
-    calling: Option<S::Future>,
+    state: State<S, B, S::Future>,
     /// The last answer of a server, in case that no leg serves the call.
     kept: Option<Box<(response::Parts, KeptBody<ResB>)>>,
     /// Behind what it guards, so that it is dropped after it.
     course: Course,
 }
 
+#[pin_project(project = StateProject)]
+enum State<S, B, F> {
+    /// Until the leg is ready.
+    Entering { service: Option<S>, request: Option<Request<B>> },
+    /// With what would be sent into the next leg.
+    Calling {
+        #[pin]
+        calling: F,
+        spare: Option<Request<B>>,
+    },
+}
+
+impl<S, B, F> State<S, B, F> {
+    const fn entering(request: Option<Request<B>>) -> Self {
+        Self::Entering { service: None, request }
+    }
+}
+
 impl<S, B, ResB> ResponseFuture<S, B, ResB>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) const fn new(legs: Arc<[S]>, request: Request<B>, tally: Tally) -> Self {
-        let course = Course::new(tally);
-        Self { legs, request: Some(request), spare: None, service: None, calling: None, kept: None, course }
+    pub(crate) const fn new(legs: Arc<[S]>, request: Request<B>, course: Course) -> Self {
+        Self { legs, state: State::entering(Some(request)), kept: None, course }
     }
 }
 
@@ -68,64 +79,59 @@ where
             kept.1.read_ahead(cx);
         }
         loop {
-            let polled = match this.calling.as_mut().as_pin_mut() {
-                Some(calling) => calling.poll(cx).map_err(Error::flatten),
-                None => {
-                    if this.service.is_none() {
-                        this.course.choose();
-                        *this.service = this.legs.get(this.course.leg()).cloned();
-                    }
-                    let Some(service) = this.service.as_mut().filter(|_| this.request.is_some()) else {
+            let (result, spare) = match this.state.as_mut().project() {
+                StateProject::Entering { service, request } => {
+                    let leg = this.legs.get(this.course.leg()).filter(|_| request.is_some());
+                    let Some(leg) = leg else {
                         // Polled after it has answered.
                         return Poll::Pending;
                     };
-                    match service.poll_ready(cx) {
-                        Poll::Pending => {
-                            this.course.waits_for_readiness();
-                            return Poll::Pending;
+                    let service = service.get_or_insert_with(|| leg.clone());
+                    let Poll::Ready(ready) = service.poll_ready(cx) else {
+                        this.course.waits_for_readiness();
+                        return Poll::Pending;
+                    };
+                    let Some(mut request) = request.take() else {
+                        return Poll::Pending;
+                    };
+                    this.course.refresh(&mut request);
+                    match ready {
+                        Ok(()) => {
+                            let spare = if this.course.has_more() { try_clone_request(&request) } else { None };
+                            let calling = service.call(request);
+                            this.state.set(State::Calling { calling, spare });
+                            continue;
                         }
-                        Poll::Ready(ready) => {
-                            if let Some(mut request) = this.request.take() {
-                                *this.spare = this.course.has_more().then(|| try_clone_request(&request)).flatten();
-                                this.course.enter(&mut request);
-                                if ready.is_ok() {
-                                    this.calling.set(Some(service.call(request)));
-                                }
-                            }
-                            match ready {
-                                Ok(()) => continue,
-                                // An instance whose readiness failed is of no use any more; another leg's may be.
-                                Err(error) => Poll::Ready(Err(Error::flatten(error))),
-                            }
-                        }
+                        // An instance whose readiness failed is of no use any more; another leg's may be.
+                        Err(error) => (Err(Error::flatten(error)), Some(request)),
                     }
                 }
+                StateProject::Calling { calling, spare } => {
+                    let result = ready!(calling.poll(cx)).map_err(Error::flatten);
+                    (result, spare.take())
+                }
             };
-            let Poll::Ready(result) = polled else {
-                return Poll::Pending;
-            };
-            this.calling.set(None);
-            *this.service = None;
-            let next = this.course.after(&result, this.spare.is_some());
-            let result = match next {
+            this.state.set(State::entering(None));
+            let result = match this.course.after(&result, spare.is_some()) {
                 Next::Stands => result.map(|response| response.map(KeptBody::new)),
                 Next::Leg => {
-                    *this.request = this.spare.take();
                     if let Ok(response) = result {
                         let (head, body) = response.into_parts();
                         let mut body = KeptBody::new(body);
                         body.read_ahead(cx);
                         *this.kept = Some(Box::new((head, body)));
                     }
+                    if let Some(mut request) = spare {
+                        this.course.enter(CallContext::of(&mut request));
+                        this.state.set(State::entering(Some(request)));
+                    }
                     continue;
                 }
-                Next::Nobody => match result {
-                    Ok(response) => Ok(response.map(KeptBody::new)),
+                Next::Nobody => match (result, this.kept.take()) {
+                    (Ok(response), _) => Ok(response.map(KeptBody::new)),
                     // A server's answer tells more than that nobody was asked.
-                    Err(error) => match this.kept.take() {
-                        Some(kept) => Ok(Response::from_parts(kept.0, kept.1)),
-                        None => Err(this.course.error(error)),
-                    },
+                    (Err(_), Some(kept)) => Ok(Response::from_parts(kept.0, kept.1)),
+                    (Err(error), None) => Err(this.course.error(error)),
                 },
             };
             let tally = this.course.take_tally();

@@ -100,6 +100,7 @@ mod condition;
 mod course;
 pub mod error_shape;
 mod experience;
+mod full_until;
 mod future;
 mod handle;
 mod kept;

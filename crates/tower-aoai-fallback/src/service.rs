@@ -9,7 +9,7 @@ use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error, Replay};
 use tower_service::Service;
 
-use crate::{Patience, ResponseBody, ResponseFuture, shared::Shared, tally::Tally};
+use crate::{Patience, ResponseBody, ResponseFuture, course::Course, shared::Shared, tally::Tally};
 
 /// The service of a [`FallbackLayer`](crate::FallbackLayer).
 #[derive(Debug, Clone)]
@@ -45,8 +45,10 @@ where
     /// instant that any leg named.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let own_patience = request.extensions().get::<Patience>().copied();
-        let context = CallContext::of(&mut request).clone();
-        let tally = Tally::new(Arc::clone(&self.shared), context, own_patience);
-        ResponseFuture::new(Arc::clone(&self.legs), request, tally)
+        let context = CallContext::of(&mut request);
+        let tally = Tally::new(Arc::clone(&self.shared), context.clone(), own_patience);
+        let mut course = Course::new(tally);
+        course.enter(context);
+        ResponseFuture::new(Arc::clone(&self.legs), request, course)
     }
 }

@@ -16,6 +16,7 @@ use tower_aoai_core::{AzureClassifier, Call, CallContext, Classify};
 use crate::{
     FallbackSnapshot, LegSnapshot, Patience, SpillCause, TokenPrice,
     experience::Experience,
+    full_until::FullUntil,
     leg::Rule,
     patience::{Plan, Prospect},
 };
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     warned_unreplayable: AtomicBool,
     ends: Mutex<Ends>,
     books: Box<[Mutex<Book>]>,
+    /// Until when each leg's server said it is full.
+    full: Box<[FullUntil]>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,8 +50,6 @@ struct Ends {
 struct Book {
     counts: LegSnapshot,
     experience: Experience,
-    /// Until when its server said it is full.
-    full_until: Option<Instant>,
 }
 
 /// What a call may expect of a leg.
@@ -90,7 +91,9 @@ impl Default for Settings {
 impl Shared {
     pub(crate) fn new(rules: Box<[Rule]>, settings: Settings) -> Self {
         let books = rules.iter().map(|_| Mutex::default()).collect();
-        Self { rules, settings, warned_unreplayable: AtomicBool::new(false), ends: Mutex::default(), books }
+        let origin = Instant::now();
+        let full = rules.iter().map(|_| FullUntil::new(origin)).collect();
+        Self { rules, settings, warned_unreplayable: AtomicBool::new(false), ends: Mutex::default(), books, full }
     }
 
     /// The legs that calls may go to.
@@ -110,17 +113,20 @@ impl Shared {
             (behind.expected_service, 0)
         };
         let spill_cost = behind.price.map(|price| price.expected(context.call(), usual_output));
-        let book = self.books[leg].lock();
+        let service_here = match deadline {
+            Some(_) => self.books[leg].lock().experience.service(context.call(), here.expected_service),
+            None => here.expected_service,
+        };
         let plan = Plan::of(Prospect {
             now: context.now(),
             deadline,
             patience: own.unwrap_or(here.patience()),
             spill_cost,
-            service_here: book.experience.service(context.call(), here.expected_service),
+            service_here,
             service_next,
             margin: self.settings.margin,
         });
-        let full_until = book.full_until.filter(|until| plan.start_by.is_some_and(|start_by| *until > start_by));
+        let full_until = plan.start_by.and_then(|start_by| self.full[leg].later_than(start_by));
         Outlook { plan, spill_cost, full_until }
     }
 
@@ -136,8 +142,7 @@ impl Shared {
     }
 
     pub(crate) fn note_full(&self, leg: usize, until: Instant) {
-        let mut book = self.books[leg].lock();
-        book.full_until = book.full_until.max(Some(until));
+        self.full[leg].note(until);
     }
 
     pub(crate) fn left(&self, leg: usize, cause: SpillCause, was_asked: bool) {
@@ -164,7 +169,7 @@ impl Shared {
         if let Some(service) = answered.service {
             book.experience.answered(call, service, answered.output);
             // What it said of being full was with this call's estimate, which is corrected now.
-            book.full_until = None;
+            self.full[leg].forget();
         }
     }
 

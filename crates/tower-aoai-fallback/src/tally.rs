@@ -16,12 +16,11 @@ pub struct Tally {
     pub(crate) own_patience: Option<Patience>,
     /// The leg the call is in.
     pub(crate) leg: usize,
-    /// The last attempt before it.
+    /// The last attempt before it, and the last one in it, once that has an answer.
     pub(crate) before: Option<Arc<Attempt>>,
+    attempt: Option<Arc<Attempt>>,
     /// How long the call had waited before.
     pub(crate) waited_before: Duration,
-    /// What serving it in the next leg would cost.
-    pub(crate) spill_cost: Option<u64>,
     pub(crate) is_spill: bool,
     spilled_by_azure: bool,
     end: End,
@@ -43,8 +42,8 @@ impl Tally {
             own_patience,
             leg: 0,
             before: None,
+            attempt: None,
             waited_before: Duration::ZERO,
-            spill_cost: None,
             is_spill: false,
             spilled_by_azure: false,
             end: End::Cancelled,
@@ -56,10 +55,10 @@ impl Tally {
     }
 
     /// The last attempt of the leg that the call is in, if it has made one.
-    pub(crate) fn attempt(&self) -> Option<Arc<Attempt>> {
-        let last = self.context.last_attempt()?;
-        let is_of_leg = self.before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &last));
-        is_of_leg.then_some(last)
+    pub(crate) fn find_attempt(&mut self) -> Option<&Arc<Attempt>> {
+        let is_new = |last: &Arc<Attempt>| self.before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, last));
+        self.attempt = self.context.last_attempt().filter(is_new);
+        self.attempt.as_ref()
     }
 
     /// The leg has answered; Azure has spilled the call from that deployment.
@@ -76,9 +75,8 @@ impl Tally {
     }
 
     fn account(&self) -> Answered {
-        let attempt = self.attempt();
-        let progress = attempt.as_ref().map(|attempt| attempt.progress()).unwrap_or_default();
-        let usage = attempt.and_then(|attempt| attempt.usage());
+        let progress = self.attempt.as_ref().map(|attempt| attempt.progress()).unwrap_or_default();
+        let usage = self.attempt.as_ref().and_then(|attempt| attempt.usage());
         let is_success = progress.verdict.is_some_and(|verdict| verdict.outcome == Outcome::Success);
         let service = progress.ended.zip(progress.sent).filter(|_| is_success);
         let price = self.shared.rules[self.leg].price.filter(|_| self.is_spill);
