@@ -17,7 +17,7 @@ fn success() -> Verdict {
 #[test]
 fn what_goes_down_is_seen_below_and_nowhere_else_and_what_comes_up_everywhere() {
     let above = context();
-    let at = above.now() + std::time::Duration::from_secs(1);
+    let at = above.now() + Duration::from_secs(1);
     let mut below = above.clone();
     below.tighten_deadline(at);
     below.set_start_by(Some(at));
