@@ -46,7 +46,7 @@ fn what_goes_down_is_seen_below_and_nowhere_else_and_what_comes_up_everywhere() 
 #[test]
 fn a_deadline_is_only_ever_tightened_and_the_latest_start_is_the_earlier_bound() {
     let mut context = context();
-    let at = |seconds| context.started() + std::time::Duration::from_secs(seconds);
+    let at = |seconds| context.started() + Duration::from_secs(seconds);
     let (three, five, nine) = (at(3), at(5), at(9));
     assert_eq!(context.latest_start(), None);
     context.tighten_deadline(five);
@@ -108,7 +108,7 @@ fn a_verdict_by_the_head_alone_stands_only_where_nobody_observed() {
     attempt.cancel(now);
     attempt.end(now, success());
     assert_eq!(attempt.verdict(), Some(Outcome::Cancelled.into()), "the first verdict stands");
-    attempt.mark_sent(now + std::time::Duration::from_secs(1));
+    attempt.mark_sent(now + Duration::from_secs(1));
     assert_eq!(attempt.progress().sent, Some(now), "stamped once");
     Attempt::new().cancel(now);
     assert_eq!(Attempt::new().verdict(), None, "what was not sent cannot be cancelled");
