@@ -358,9 +358,9 @@ impl CallContext {
     }
 
     /// Says which leg the call goes into ([`Served::leg`]); returns the attempt that was begun last before that.
-    pub fn enter_leg(&mut self, leg: &Arc<str>) -> Option<Arc<Attempt>> {
+    pub fn enter_leg(&mut self, leg: Arc<str>) -> Option<Arc<Attempt>> {
         let mut log = self.record.log.lock();
-        log.served.leg = Some(Arc::clone(leg));
+        log.served.leg = Some(leg);
         log.attempts.last().cloned()
     }
 

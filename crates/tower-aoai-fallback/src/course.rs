@@ -96,7 +96,8 @@ impl Course {
             self.chain = next;
         };
         tally.leg = self.chain.leg();
-        tally.before = tally.context.enter_leg(&tally.shared().rules[tally.leg].name);
+        let name = Arc::clone(&tally.shared().rules[tally.leg].name);
+        tally.before = tally.context.enter_leg(name);
         below.set_now(tally.context.now());
         below.set_retries_owned(false);
         below.set_start_by(earliest(self.plan.start_by, tally.context.start_by()));
