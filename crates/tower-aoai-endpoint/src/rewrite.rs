@@ -32,12 +32,14 @@ fn try_rewrite(settings: &Settings, request: &mut Request<RequestBody>) -> Resul
         Some(defaults) => defaults.add(&call, &mut body).map_err(uneditable)?,
         None => None,
     };
-    let style = route.style.api_style();
-    let is_same =
-        call.style == style && call.target() == translated.name.as_deref().or(call.target()) && added.is_none();
+    let (style, version) = (route.style.api_style(), route.style.api_version());
+    let is_same = call.style == style
+        && version.is_none_or(|version| call.api_version.as_ref() == Some(version))
+        && call.target() == translated.name.as_deref().or(call.target())
+        && added.is_none();
     if !is_same {
         let mut call = call.into_owned();
-        amend(&mut call, style, route.style.api_version(), translated.name, added);
+        amend(&mut call, style, version, translated.name, added);
         CallContext::of(request).amend_call(|known| *known = call);
     }
     *request.body_mut() = body;

@@ -141,6 +141,10 @@ impl Route {
         });
         let is_lost = |name: &Option<Arc<str>>| in_path && name.as_ref().is_none_or(|name| name.is_empty());
         match found {
+            Ok(Some(name)) if in_path && climbs(&name) => Err(Untranslatable(format!(
+                "the deployment {:?} climbs out of the path that it stands in: write its name without `.` and `..`",
+                shown(&name)
+            ))),
             Ok(name) if is_lost(&name) => Err(Untranslatable(
                 if body.is_empty() || call.spans.first_member.is_some() {
                     "the request names no model: put a `model` into its body, or its deployment into its path"
@@ -242,11 +246,7 @@ impl Route {
 
 fn asked<'a>(address: &Address<'a>) -> Result<Asked<'a>, Untranslatable> {
     let rest = address.rest.trim_end_matches('/');
-    let climbs = rest.split('/').any(|segment| {
-        let segment = percent_decode_str(segment).decode_utf8_lossy();
-        segment.split(['/', '\\']).any(|part| matches!(part, "." | ".."))
-    });
-    if climbs {
+    if climbs(&percent_decode_str(rest).decode_utf8_lossy()) {
         return Err(Untranslatable(format!("the path {:?} climbs: write it without `.` and `..`", shown(rest))));
     }
     let known = OF_A_DEPLOYMENT.iter().find(|words| rest.eq_ignore_ascii_case(words));
@@ -269,6 +269,11 @@ fn asked<'a>(address: &Address<'a>) -> Result<Asked<'a>, Untranslatable> {
             ))),
         },
     }
+}
+
+/// Whether a server that undoes the encoding first would find a step to another directory in it.
+fn climbs(decoded: &str) -> bool {
+    decoded.split(['/', '\\']).any(|part| matches!(part, "." | ".."))
 }
 
 /// As much of a caller's text as an error may hold.

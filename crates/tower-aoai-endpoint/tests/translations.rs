@@ -221,6 +221,22 @@ async fn what_is_no_path_of_azures_is_refused_and_so_is_what_climbs() {
     }
 }
 
+#[tokio::test]
+async fn a_name_never_climbs_out_of_the_path_that_it_stands_in() {
+    let azure = || EndpointLayer::new(base("https://east.openai.azure.com"));
+    let classic = || azure().classic("2024-10-21").expect("classic");
+    for name in ["..", ".", "../../contentsafety", "a/../b", "..\\\\x", "./x"] {
+        let chat = || request("POST", "/v1/chat/completions", format!(r#"{{"model":"{name}"}}"#));
+        assert!(refusal(sent(&classic(), chat()).await).contains("climbs"), "{name}");
+        let arrived = sent(&azure(), chat()).await.expect("a body holds any name");
+        assert_eq!(arrived.uri().path(), "/openai/v1/chat/completions");
+    }
+    refusal(sent(&classic(), request("POST", "/openai/deployments/%2e%2E/chat/completions", "{}")).await);
+    refusal(sent(&classic(), request("POST", "/openai/deployments/..%2f../chat/completions", "{}")).await);
+    let arrived = sent(&classic().deployment("..a/b..c"), request("POST", "/v1/embeddings", "{}")).await;
+    assert_eq!(arrived.expect("dots are no climb").uri().path(), "/openai/deployments/..a%2Fb..c/embeddings");
+}
+
 /// A form, which is not read.
 const FORM: &str = "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\ngpt\r\n--b--\r\n";
 
@@ -314,6 +330,12 @@ async fn what_lies_below_knows_the_call_as_it_is_now() {
         let read = Call::read(arrived.uri(), arrived.headers(), &arrived.body().to_bytes());
         assert_eq!((read.style, read.operation, read.target()), (style, call.operation, Some("east/1")));
     }
+    // The same style and name, and still another call.
+    let classic = EndpointLayer::new(base("https://east.openai.azure.com")).classic("2024-10-21").expect("classic");
+    let old = "/openai/deployments/gpt/chat/completions?api-version=2023-05-15";
+    let arrived = sent(&classic, request("POST", old, "{}")).await.expect("sent");
+    let call = arrived.extensions().get::<CallContext>().expect("a context").call();
+    assert_eq!((call.api_version.as_deref(), call.target()), (Some("2024-10-21"), Some("gpt")));
 }
 
 #[tokio::test]
