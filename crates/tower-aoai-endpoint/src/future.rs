@@ -57,7 +57,7 @@ impl<S> ResponseFuture<S>
 where
     S: Service<Request<RequestBody>>,
 {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         service: S,
         settings: Option<Arc<Settings>>,
         request: Request<RequestBody>,
@@ -66,8 +66,9 @@ where
         Self {
             service,
             settings,
+            // Who polls once more after a refusal must not send it as it came.
+            request: rejected.is_none().then_some(request),
             rejected,
-            request: Some(request),
             lease: None,
             refreshing: None,
             timer: None,
@@ -127,13 +128,21 @@ where
                 (Step::Readiness, Some(request), _) => {
                     carry(this.refreshing, cx);
                     let Poll::Ready(ready) = this.service.poll_ready(cx) else {
-                        *this.is_clock_stale = true;
+                        // A layer that is off keeps no deadline.
+                        *this.is_clock_stale = settings.is_some();
                         return Poll::Pending;
                     };
+                    let is_stale = std::mem::take(this.is_clock_stale);
                     let checked = ready.map_err(Error::flatten).and_then(|()| {
-                        let is_stale = std::mem::take(this.is_clock_stale);
                         if is_stale { check_start(CallContext::of(request)).map_err(Error::from) } else { Ok(()) }
                     });
+                    if is_stale && checked.is_ok() && this.refusal.is_none() {
+                        let now = CallContext::of(request).now();
+                        if this.lease.take_if(|lease| !lease.token.is_good(now)).is_some() {
+                            *this.step = Step::Token;
+                            continue;
+                        }
+                    }
                     match (checked, this.refusal.take()) {
                         (Ok(()), Some(_)) => {
                             CallContext::of(request).restart_attempt();

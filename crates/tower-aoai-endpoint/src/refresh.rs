@@ -72,7 +72,7 @@ impl Refresh {
 
     pub(crate) fn want(&self, now: Instant) -> Want {
         let paused_until = self.failed.map(|failed| failed.again_at).filter(|again_at| *again_at > now);
-        let usable = self.held.as_ref().filter(|held| held.is_good(now));
+        let usable = self.held.as_ref().filter(|held| held.token.is_good(now));
         match (usable, paused_until) {
             // Better a token that somebody refused than none at all.
             (Some(held), paused) if !held.is_refused || paused.is_some() => {
@@ -94,7 +94,8 @@ impl Refresh {
         }
         let refresh_at = left.map(|left| {
             // Of a short life the second half.
-            let margin = (self.pace.margin + self.pace.jitter.mul_f64(draw.clamp(0.0, 1.0))).min(left / 2);
+            let jitter = self.pace.jitter.mul_f64(draw.clamp(0.0, 1.0));
+            let margin = self.pace.margin.saturating_add(jitter).min(left / 2);
             now + (left - margin)
         });
         if self.held.as_ref().is_none_or(|held| !held.token.is_same_secret(&token)) {
@@ -141,13 +142,7 @@ impl Refresh {
 
     /// Whether there is a token that is good.
     pub(crate) fn is_good(&self, now: Instant) -> bool {
-        self.held.as_ref().is_some_and(|held| held.is_good(now))
-    }
-}
-
-impl Held {
-    fn is_good(&self, now: Instant) -> bool {
-        self.token.expiry().is_none_or(|at| now < at)
+        self.held.as_ref().is_some_and(|held| held.token.is_good(now))
     }
 }
 

@@ -115,6 +115,10 @@ impl Token {
         self.expires_at
     }
 
+    pub(crate) fn is_good(&self, now: Instant) -> bool {
+        self.expires_at.is_none_or(|at| now < at)
+    }
+
     pub(crate) const fn name(&self) -> &HeaderName {
         &self.name
     }

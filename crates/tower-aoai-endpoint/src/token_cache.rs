@@ -200,11 +200,15 @@ impl TokenCache {
         if !self.can_change() {
             return false;
         }
-        let mut state = self.shared.state.lock();
-        let was_refused = state.refresh.is_refused();
-        let may_do_better = state.refresh.refused(generation, now);
-        if !was_refused && state.refresh.is_refused() {
-            state.counts.given_up += 1;
+        let (may_do_better, gave_up) = {
+            let mut state = self.shared.state.lock();
+            let was_refused = state.refresh.is_refused();
+            let may_do_better = state.refresh.refused(generation, now);
+            let gave_up = !was_refused && state.refresh.is_refused();
+            state.counts.given_up += u64::from(gave_up);
+            (may_do_better, gave_up)
+        };
+        if gave_up {
             tracing::warn!("the endpoint refused its token: another one is asked for");
         }
         may_do_better
@@ -249,31 +253,43 @@ async fn obtain(inner: Weak<Inner>, since: Instant) {
 }
 
 impl Inner {
+    /// Writes down what came of it; says so once the lock is given back.
     fn finish(&self, result: Result<Token, CredentialError>, since: Instant, now: Instant) {
+        let expiry = result.as_ref().ok().and_then(Token::expiry);
+        match self.settle(result, since, now) {
+            Ok(()) => {
+                let lives_for_s = expiry.map(|at| at.saturating_duration_since(now).as_secs());
+                tracing::debug!(lives_for_s, "a token was obtained");
+            }
+            Err(failure) => tracing::warn!(error = &*failure, "no token could be obtained"),
+        }
+    }
+
+    fn settle(&self, result: Result<Token, CredentialError>, since: Instant, now: Instant) -> Result<(), Arc<str>> {
         let draw = self.settings.generator.fraction();
+        // Before the lock is taken: its text is another's code.
+        let result = result.map_err(|error| error.chain());
         let mut state = self.state.lock();
         if state.under_way.as_ref().is_some_and(|under_way| under_way.since == since) {
             state.under_way = None;
         }
-        let failure = match result {
+        let failure: Arc<str> = match result {
             Ok(token) => {
-                let lives_for = token.expiry().map(|at| at.saturating_duration_since(now).as_secs());
                 if state.refresh.obtained(token, now, draw) {
                     state.counts.obtained += 1;
                     state.counts.last_failure = None;
-                    tracing::debug!(lives_for_s = lives_for, "a token was obtained");
-                    return;
+                    return Ok(());
                 }
-                "the token had expired already when it came".to_owned()
+                "the token had expired already when it came".into()
             }
             Err(error) => {
                 state.refresh.failed(now, draw);
-                error.chain()
+                error.into()
             }
         };
-        tracing::warn!(error = failure, "no token could be obtained");
         state.counts.failures += 1;
-        state.counts.last_failure = Some(failure.into());
+        state.counts.last_failure = Some(Arc::clone(&failure));
+        Err(failure)
     }
 }
 
@@ -281,5 +297,68 @@ impl Inner {
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TokenCache").field(&self.state()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use tracing::{Event, Metadata, Subscriber, span};
+
+    use super::*;
+
+    /// Looks at the state of a cache whenever anything is logged, as a subscriber that shows it would.
+    struct Looks {
+        cache: TokenCache,
+        seen: Arc<AtomicUsize>,
+    }
+
+    impl Subscriber for Looks {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            assert!(self.cache.shared.state.try_lock().is_some(), "nobody else gets on while this is logged");
+            self.seen.fetch_add(1, SeqCst);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Credential for Nothing {
+        fn token(&self) -> crate::TokenFuture {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn nothing_is_logged_while_the_lock_is_held() {
+        let cache = TokenCache::new(Nothing);
+        let seen = Arc::<AtomicUsize>::default();
+        let subscriber = Looks { cache: cache.clone(), seen: Arc::clone(&seen) };
+        let now = Instant::now();
+        tracing::subscriber::with_default(subscriber, || {
+            let inner = &cache.shared;
+            inner.finish(Err(CredentialError::because("no")), now, now);
+            inner.finish(Ok(Token::bearer("t").unwrap()), now, now);
+            inner.finish(Ok(Token::bearer("u").unwrap().expires_at(now)), now, now);
+            assert!(cache.refused(1, now));
+        });
+        assert_eq!(seen.load(SeqCst), 4);
     }
 }

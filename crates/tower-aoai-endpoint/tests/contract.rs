@@ -91,6 +91,32 @@ async fn a_layer_that_is_off_passes_everything_through() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn switched_off_it_refuses_nothing_however_long_readiness_took() {
+    let (inner, mut handle) = mock::pair::<Request<RequestBody>, Response<Plain>>();
+    handle.allow(0);
+    let mut late = chat();
+    CallContext::of(&mut late).tighten_deadline(Instant::now() + Duration::from_millis(1));
+    let mut call = task::spawn(EndpointLayer::off().layer(inner).oneshot(late));
+    assert_pending!(call.poll());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    handle.allow(1);
+    assert_pending!(call.poll(), "deadlines are for other layers to keep");
+    handle.next_request().await.expect("a request").1.send_response(Response::default());
+    assert_eq!(assert_ready!(call.poll()).expect("an answer").status(), 200);
+}
+
+/// Who polls once too often must not send with our credential what was refused.
+#[tokio::test]
+async fn a_refused_call_is_never_sent() {
+    let leaf = support::Leaf::default();
+    let foreign = request("POST", "https://elsewhere.example/healthz", "{}");
+    let mut call = task::spawn(azure().credential(token(0)).layer(leaf.clone()).call(foreign));
+    assert_ready!(call.poll()).expect_err("refused");
+    assert_pending!(call.poll());
+    assert!(leaf.taken().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn t5_dropped_at_any_await_point_it_holds_nothing_back() {
     // Waiting for a token, for readiness, for the answer, for another token, for the second answer.
     for polls in 0..12 {

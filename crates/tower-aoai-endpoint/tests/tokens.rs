@@ -240,6 +240,37 @@ async fn a_credential_that_panics_or_hangs_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_margin_or_a_patience_without_end_works_all_the_same() {
+    for tokens in [cached(Scripted::living(HOUR, SECOND)).margin(Duration::MAX).patience(Duration::MAX)] {
+        let layer = layer().token_cache(tokens);
+        for expected in ["Bearer t0", "Bearer t0", "Bearer t1"] {
+            assert_eq!(used(&layer).await.expect("a token"), expected);
+            sleep(HOUR / 2).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expired_while_the_service_below_was_not_ready_is_not_sent() {
+    let layer = layer().token_cache(cached(Scripted::living(HOUR, SECOND)));
+    let (inner, mut handle) = tower_test::mock::pair::<Request<RequestBody>, Response<Plain>>();
+    handle.allow(0);
+    let mut call = task::spawn(layer.layer(inner).oneshot(chat()));
+    for passes in [SECOND, 2 * HOUR, SECOND] {
+        assert_pending!(call.poll());
+        advance(passes).await;
+    }
+    handle.allow(1);
+    assert_pending!(call.poll(), "another token is asked for");
+    advance(SECOND).await;
+    assert_pending!(call.poll());
+    let (arrived, respond) = handle.next_request().await.expect("a request");
+    assert_eq!(authorization(&arrived), Some("Bearer t1"));
+    respond.send_response(Response::default());
+    assert_eq!(call.await.expect("an answer").status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_a_token_is_refused_when_the_call_must_have_started() {
     let layer = layer().token_cache(cached(Scripted::living(HOUR, 10 * SECOND)));
     for (deadline, start_by, reason) in [(3, 5, Reason::Deadline), (5, 3, Reason::StartBy)] {
