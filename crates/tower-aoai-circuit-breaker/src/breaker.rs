@@ -69,8 +69,7 @@ impl Breaker {
     pub(crate) fn admit(&mut self, now: Instant) -> Result<Stamp, Refusal> {
         let now = self.tick(now);
         if let Err(refusal) = self.entry(now) {
-            self.counts.refused += 1;
-            return Err(refusal);
+            return Err(self.refuse(now, refusal));
         }
         if self.gate.is_some() {
             self.change(now, ChangeReason::WaitOver, |breaker| breaker.gate = None);
@@ -90,7 +89,25 @@ impl Breaker {
         Ok(Stamp { generation: self.generation, role })
     }
 
-    /// Whether a call that comes at `now` would be let through.
+    /// Refuses a call that comes at `now`, though it might be let through: the service below is not ready for it.
+    pub(crate) fn refuse_busy(&mut self, now: Instant) -> Refusal {
+        let now = self.tick(now);
+        let refusal = self.entry(now).err();
+        self.refuse(now, refusal.unwrap_or(Refusal { reason: Reason::CircuitOpen, until: Some(now) }))
+    }
+
+    /// Counts a refusal, and says to whom it concerns when to ask again.
+    fn refuse(&mut self, now: Instant, refusal: Refusal) -> Refusal {
+        self.counts.refused += 1;
+        match &self.phase {
+            Phase::HalfOpen(probes) if refusal.reason == Reason::CircuitOpen => {
+                Refusal { until: probes.ask_again_at(now).max(self.gate), ..refusal }
+            }
+            _ => refusal,
+        }
+    }
+
+    /// Whether a call that comes at `now` would be let through; where probes are under way, by when at the latest.
     pub(crate) fn entry(&self, now: Instant) -> Result<(), Refusal> {
         let now = now.max(self.clock);
         let refuse = |reason, until| Err(Refusal { reason, until });

@@ -11,9 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
-use tower_aoai_core::{
-    Admission, Availability, AzureClassifier, CallContext, Classify, Generator, Load, Reason, Rejected,
-};
+use tower_aoai_core::{Admission, Availability, AzureClassifier, CallContext, Classify, Generator, Load, Rejected};
 
 use crate::{
     CircuitChange, CircuitPolicy, CircuitState,
@@ -64,10 +62,9 @@ impl Circuit {
         self.change(|breaker| breaker.admit(now)).map(|stamp| (stamp, Some(now))).map_err(rejected)
     }
 
-    /// Why a call would be refused now; where it would not be, with `now` as the instant from which it would go through.
-    pub(crate) fn refusal(&self, now: Instant) -> Rejected {
-        let refusal = self.state.breaker.lock().entry(now).err();
-        rejected(refusal.unwrap_or(Refusal { reason: Reason::CircuitOpen, until: Some(now) }))
+    /// Refuses a call; where the circuit would not, with `now` as the instant from which it would go through.
+    pub(crate) fn refuse_busy(&self, now: Instant) -> Rejected {
+        rejected(self.change(|breaker| breaker.refuse_busy(now)))
     }
 
     pub(crate) fn first_byte(&self, now: Instant, stamp: Stamp, is_slow: bool) -> Stamp {

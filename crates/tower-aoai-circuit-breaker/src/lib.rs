@@ -87,8 +87,8 @@
 //!
 //! Outermost of an endpoint's layers, above the token bucket, which keeps the server's gates so that calls wait in line.
 //! Alone, without one, [`hold_throttled`](CircuitPolicy::hold_throttled) keeps them here, and refuses. A
-//! retry layer above waits for the instant of a refusal; a balancer
-//! [asks](tower_aoai_core::Availability) before it sends. A time limit may stand in between: an error that comes up is the
+//! retry layer above waits for the instant of a refusal (while a probe is under way a short one, so that callers are back
+//! soon after it is); a balancer [asks](tower_aoai_core::Availability) before it sends, and is told the end of the lease. A time limit may stand in between: an error that comes up is the
 //! endpoint's failure though it looks, from below, as if the caller had left.
 //!
 //! Without an observer below, an answer is judged by its head and by whether its body breaks, and one that is dropped

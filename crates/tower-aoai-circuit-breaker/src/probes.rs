@@ -16,14 +16,18 @@ pub(crate) struct Probes {
 #[derive(Debug, Clone, Copy)]
 struct Lease {
     probe: u64,
+    begun: Instant,
     ends: Instant,
 }
+
+/// Who is refused for a probe that has just begun need not ask again sooner.
+pub(crate) const LEAST_WAIT_FOR_A_PROBE: Duration = Duration::from_millis(100);
 
 impl Probes {
     /// Takes one of so many places. There must be a free one.
     pub(crate) fn take(&mut self, now: Instant, probe: u64, lease: Duration) {
         self.leases.retain(|lease| lease.ends > now);
-        self.leases.push(Lease { probe, ends: later(now, lease) });
+        self.leases.push(Lease { probe, begun: now, ends: later(now, lease) });
     }
 
     /// Gives a place back, unless its lease is over and it is another's.
@@ -40,5 +44,13 @@ impl Probes {
     pub(crate) fn full_until(&self, now: Instant, places: u32) -> Option<Instant> {
         let under_way = self.leases.iter().map(|lease| lease.ends).filter(|ends| *ends > now);
         under_way.min().filter(|_| self.taken(now) >= places as usize)
+    }
+
+    /// When it is worth to ask again: of what has taken so long, as much again is to be expected. A lease says for how
+    /// long a probe is believed in, and most are over long before.
+    pub(crate) fn ask_again_at(&self, now: Instant) -> Option<Instant> {
+        let oldest = self.leases.iter().filter(|lease| lease.ends > now).min_by_key(|lease| lease.begun)?;
+        let wait = now.saturating_duration_since(oldest.begun).max(LEAST_WAIT_FOR_A_PROBE);
+        Some(later(now, wait).min(oldest.ends))
     }
 }

@@ -62,7 +62,8 @@ where
     /// [`Reason::CircuitOpen`](tower_aoai_core::Reason::CircuitOpen) while the circuit is open, or half-open with as many
     /// probes under way as are allowed; [`Reason::QuotaSpent`](tower_aoai_core::Reason::QuotaSpent) while the server has
     /// asked to wait. Nothing was sent then, no attempt began, and the instant is known from which on it is worth to ask
-    /// again, unless the circuit was opened by hand without an end. And the inner service's errors,
+    /// again, unless the circuit was opened by hand without an end. Of a probe under way as much time again is expected
+    /// as it has taken so far, at least 100 ms, and never more than its lease leaves. And the inner service's errors,
     /// [flattened](Error::flatten).
     ///
     /// # Cancellation
@@ -73,7 +74,7 @@ where
             return ResponseFuture::calling(self.inner.call(request), None);
         }
         if std::mem::take(&mut self.is_inner_busy) {
-            return ResponseFuture::refused(self.circuit.refusal(Instant::now()));
+            return ResponseFuture::refused(self.circuit.refuse_busy(Instant::now()));
         }
         let (stamp, read) = match self.circuit.admit() {
             Ok(admitted) => admitted,

@@ -162,6 +162,7 @@ async fn alone_it_fails_fast_though_the_service_below_is_busy() {
     let refused = waiting.call(chat(false)).await.map(drop).expect_err("nothing was ready");
     assert_eq!(refused.rejected().map(Rejected::reason), Some(Reason::CircuitOpen));
     assert_eq!(handle.snapshot().probes, 0, "no probe was spent on it");
+    assert_eq!(handle.snapshot().refused, 1, "counted like any other");
     assert_pending!(task::spawn(waiting.ready()).poll(), "now there is something to wait for");
 }
 

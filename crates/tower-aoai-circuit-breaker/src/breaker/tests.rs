@@ -101,7 +101,8 @@ fn b1_half_open_admits_exactly_k() {
         rig.half_open();
         let mut probes: Vec<_> = (0..k).map(|_| rig.enter()).collect();
         assert!(probes.iter().all(|probe| probe.is_probe()));
-        assert_eq!(rig.refused_until(), Some(rig.now + LEASE), "one too many");
+        let by_then = |rig: &Rig| rig.breaker.entry(rig.now).expect_err("full").until;
+        assert_eq!(by_then(&rig), Some(rig.now + LEASE), "one too many");
         // Each verdict makes room for one.
         let decided = probes.remove(0);
         rig.finish(decided, Finding::Healthy);
@@ -126,6 +127,26 @@ fn b2_a_lost_probe_shuts_nobody_out_for_longer_than_its_lease() {
     assert_eq!(rig.state(), CircuitState::Closed);
     rig.finish(lost, FAILED);
     assert_eq!((rig.state(), rig.breaker.counts().stale), (CircuitState::Closed, 1));
+}
+
+/// Else callers who wait for the instant of their refusal would stay away for a whole lease.
+#[test]
+fn who_is_refused_for_a_probe_asks_again_after_as_long_as_it_has_taken_so_far() {
+    let mut rig = rig(exact());
+    rig.half_open();
+    let begun = rig.now;
+    rig.enter();
+    let mut waits = Vec::new();
+    loop {
+        let until = rig.refused_until().expect("an instant");
+        waits.push((until - rig.now).as_millis());
+        rig.now = until;
+        if until == begun + LEASE {
+            break;
+        }
+    }
+    assert_eq!(waits, [100, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 4_400]);
+    assert!(rig.enter().is_probe(), "the lease is over");
 }
 
 #[test]

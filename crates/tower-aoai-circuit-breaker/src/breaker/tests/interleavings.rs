@@ -118,8 +118,11 @@ impl Model {
         }
         if self.mode == Mode::HalfOpen {
             let leases = self.leases();
-            if leases.len() >= PROBES as usize {
-                self.admission = Err(leases.into_iter().min().max(self.gate));
+            if let Some(ends) = leases.iter().min().filter(|_| leases.len() >= PROBES as usize) {
+                // As long again as it has taken, within its lease.
+                let taken = self.now + LEASE - *ends;
+                let until = (self.now + taken.max(100 * MS)).min(*ends);
+                self.admission = Err(self.gate.max(Some(until)));
             }
         }
         if self.admission.is_ok()
