@@ -364,9 +364,10 @@ async fn the_simulator_which_reads_on_its_own_serves_every_translation() {
 }
 
 proptest! {
-    /// Whatever name a deployment has, the server reads it out of the path as it was meant.
+    /// Whatever name a deployment has that does not climb, the server reads it out of the path as it was meant.
     #[test]
     fn any_deployment_is_written_so_that_it_is_read(name in "\\PC{1,20}") {
+        prop_assume!(!name.split(['/', '\\']).any(|part| matches!(part, "." | "..")));
         let layer = EndpointLayer::new(base("https://east.openai.azure.com"));
         for layer in [layer.clone(), layer.classic("2024-10-21").expect("classic")] {
             let layer = layer.deployment(&*name);
