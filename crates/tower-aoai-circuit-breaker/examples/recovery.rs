@@ -1,4 +1,4 @@
-//! An outage and its end, second by second: `cargo run -p tower-aoai-circuit-breaker --example outage`.
+//! An outage and its end, second by second: `cargo run -p tower-aoai-circuit-breaker --example recovery`.
 //!
 //! A simulated deployment is down from second 10 to second 30. A call comes every 200 ms; time is tokio's own, paused, so
 //! the minute takes no time.

@@ -103,7 +103,7 @@
 //!
 //! # What comes of it
 //!
-//! `cargo run -p tower-aoai-circuit-breaker --example outage` sends a call every 200 ms for a minute, in which the
+//! `cargo run -p tower-aoai-circuit-breaker --example recovery` sends a call every 200 ms for a minute, in which the
 //! deployment is down for 20 s, and prints second by second what becomes of them.
 //!
 //! A call through a closed circuit takes one atomic word to be let through, and a short lock to be counted when it is
