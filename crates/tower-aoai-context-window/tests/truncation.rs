@@ -355,3 +355,25 @@ fn the_output_is_lowered_before_the_prompt_is_cut_and_a_cut_leaves_it_room() {
     let after = used(full);
     assert!(after.sent <= 300 && after.clamped.is_none_or(|(_, output)| output >= 100), "{after:?}");
 }
+
+#[test]
+fn an_id_that_is_used_anew_in_each_turn_binds_no_turns_together() {
+    let call = json!({"id": "call_0", "type": "function", "function": {"name": "look", "arguments": "{}"}});
+    let turn = |number: usize| {
+        [
+            json!({"role": "user", "content": format!("Look for the {number}th time.")}),
+            json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+            json!({"role": "tool", "tool_call_id": "call_0", "content": "nothing to be seen ".repeat(10)}),
+            json!({"role": "assistant", "content": "There is nothing."}),
+        ]
+    };
+    let mut messages: Vec<Value> = (0..6).flat_map(turn).collect();
+    messages.extend(turn(6).into_iter().take(3));
+    let whole = body(&messages, false);
+    let window = count(u64::MAX, whole.as_bytes()).text() / 2;
+    let (after, used) = blocking(through(&layer(window, truncate()), CHAT, whole)).expect("it can be made to fit");
+    let used = used.expect("it was read");
+    assert!(used.dropped >= 12 && used.dropped % 4 == 0 && used.cut == 0, "{used:?}");
+    let after: Value = serde_json::from_slice(&after).expect("JSON");
+    assert_valid(after["messages"].as_array().expect("messages"));
+}

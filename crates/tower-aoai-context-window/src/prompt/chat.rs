@@ -93,6 +93,7 @@ fn item<'a>(json: &'a RawValue, calls: &mut CallNumbers<'a>) -> Option<Item<'a>>
     };
     let made = message.tool_calls.and_then(raw::list).into_iter().flatten();
     let made = made.filter_map(|call| serde_json::from_str::<ToolCall<'a>>(call.get()).ok()?.id);
-    item.calls = made.chain(message.tool_call_id).filter_map(raw::text).map(|id| calls.of(id)).collect();
+    item.calls = made.filter_map(raw::text).map(|id| calls.made(id)).collect();
+    item.calls.extend(message.tool_call_id.and_then(raw::text).map(|id| calls.answered(id)));
     Some(item)
 }

@@ -82,15 +82,25 @@ impl<'a> Prompt<'a> {
     }
 }
 
-/// Gives each call's id a number.
+/// Gives each call a number. Some clients use their ids anew in every turn: a result is that of the last call of its id.
 #[derive(Debug, Default)]
 struct CallNumbers<'a> {
-    numbers: HashMap<Cow<'a, str>, usize>,
+    last: HashMap<Cow<'a, str>, usize>,
+    next: usize,
 }
 
 impl<'a> CallNumbers<'a> {
-    fn of(&mut self, id: Cow<'a, str>) -> usize {
-        let next = self.numbers.len();
-        *self.numbers.entry(id).or_insert(next)
+    fn made(&mut self, id: Cow<'a, str>) -> usize {
+        let number = self.next;
+        self.next += 1;
+        self.last.insert(id, number);
+        number
+    }
+
+    fn answered(&mut self, id: Cow<'a, str>) -> usize {
+        match self.last.get(&id) {
+            Some(number) => *number,
+            None => self.made(id),
+        }
     }
 }

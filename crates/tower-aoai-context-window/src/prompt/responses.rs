@@ -101,6 +101,8 @@ fn item<'a>(json: &'a RawValue, calls: &mut CallNumbers<'a>) -> Option<Item<'a>>
     }
     let request = entry.id.filter(|_| kind == "mcp_approval_request");
     let ids = [entry.call_id, entry.approval_request_id, request].into_iter().flatten();
-    item.calls = ids.filter_map(raw::text).map(|id| calls.of(id)).collect();
+    let is_result = kind.ends_with("_output") || kind == "mcp_approval_response";
+    let number = |id| if is_result { calls.answered(id) } else { calls.made(id) };
+    item.calls = ids.filter_map(raw::text).map(number).collect();
     Some(item)
 }
