@@ -148,7 +148,10 @@ impl Shared {
         if model.is_none() {
             let name = call.target().unwrap_or_default();
             if let Some(name) = self.handle.count_unknown(name) {
-                tracing::warn!(model = %name, "a model is not known: its calls are let through, whatever their length; name it in the table of models, or say which known one it is");
+                tracing::warn!(
+                    model = &*name,
+                    "a model is not known: its calls are let through, whatever their length; name it in the table of models, or say which known one it is"
+                );
             }
         }
         model

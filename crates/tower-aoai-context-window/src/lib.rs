@@ -61,7 +61,7 @@
 //!
 //! What is documented is counted *for certain*: texts, roles and names of messages, and functions by the rule of OpenAI's
 //! cookbook, whose examples are tests. What is documented nowhere (calls of tools and their results' frames, schemas,
-//! the frame of a response's input) is counted as the text that it is, as a guess; and so is everything for a model
+//! functions for models that reason, the frame of a response's input) is counted as the text that it is, as a guess; and so is everything for a model
 //! whose tokenizer nobody has published, such as gpt-6. Images are estimated. **Only what is certain is ever refused**;
 //! what is cut is cut with the guesses added, and with a [margin](Policy::margin).
 //!

@@ -26,8 +26,8 @@ pub struct PromptTokens {
 /// Counts a prompt as the service does, as far as that is documented.
 ///
 /// Chats after OpenAI's cookbook: three tokens a message, those of its role, its content and its name, one more for a
-/// name, three that begin the answer; functions by the cookbook's rule. Embeddings and completions: the longest of
-/// their texts. Responses: their texts.
+/// name, three that begin the answer; functions by the cookbook's rule, for models that do not reason. Embeddings and
+/// completions: the longest of their texts. Responses: their texts.
 ///
 /// `None` if the body is not of the shape that the operation takes. It does not block, but takes 3 ms for 100 KB.
 ///
@@ -87,6 +87,8 @@ pub(crate) struct Scales<'a> {
     pub(crate) images: Images,
     /// Whether the counts are the service's own; else all is guessed.
     pub(crate) is_exact: bool,
+    /// Whether the rule for functions is documented for the model: it is not for those that reason.
+    knows_functions: bool,
     /// Set when nobody waits for the result any more.
     pub(crate) cancelled: &'a AtomicBool,
 }
@@ -111,8 +113,9 @@ impl Weights {
 
 impl<'a> Scales<'a> {
     pub(crate) fn new(model: &Model, counter: &'a dyn TokenCounter, cancelled: &'a AtomicBool) -> Self {
-        let Model { tokenizer, images, assumed, .. } = *model;
-        Self { counter, tokenizer, images, is_exact: counter.is_exact(tokenizer) && !assumed, cancelled }
+        let Model { tokenizer, images, assumed, reasons, .. } = *model;
+        let is_exact = counter.is_exact(tokenizer) && !assumed;
+        Self { counter, tokenizer, images, is_exact, knows_functions: !reasons, cancelled }
     }
 
     pub(crate) fn count(&self, text: &str) -> u64 {
@@ -165,7 +168,8 @@ impl<'a> Scales<'a> {
 
     fn rest(&self, rest: &Rest<'_>) -> PromptTokens {
         let texts = rest.texts.iter().fold(0_u64, |sum, text| sum.saturating_add(self.count(text)));
-        let functions = tools::count(&rest.functions, self.counter, self.tokenizer);
+        let functions =
+            if self.knows_functions { tools::count(&rest.functions, self.counter, self.tokenizer) } else { 0 };
         let undocumented = rest.undocumented.iter().fold(0_u64, |sum, json| sum.saturating_add(self.count(json)));
         let weight = PromptTokens {
             certain: texts.saturating_add(functions).saturating_add(rest.frame),

@@ -27,6 +27,11 @@ fn the_cookbooks_tools_have_101_and_105_tokens() {
     for (model, tokens) in [("gpt-4o", 101), ("gpt-4o-mini", 101), ("gpt-4", 105), ("gpt-35-turbo", 105)] {
         assert_eq!(count(Operation::Chat, model, TOOLS).certain, tokens, "{model}");
     }
+    let (messages, _) = TOOLS.split_once(r#","tools""#).expect("tools");
+    let messages = format!("{messages}}}");
+    let reasons = count(Operation::Chat, "o4-mini", TOOLS);
+    assert_eq!(reasons.certain, count(Operation::Chat, "o4-mini", &messages).certain, "documented for other models");
+    assert!(reasons.guessed > 50);
     let as_functions = TOOLS.replace(r#"{"type":"function","function":{"#, "{").replace("}}}]}", "}}]}");
     let as_functions = as_functions.replace(r#""tools""#, r#""functions""#);
     assert_eq!(count(Operation::Chat, "gpt-4o", &as_functions).certain, 101, "the older form");

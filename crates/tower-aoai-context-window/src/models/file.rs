@@ -85,6 +85,12 @@ impl Entry {
                 return Err(ModelsError::at(text, Some(self.name.span()), &what));
             }
         };
+        for (key, written) in [("window", &self.window), ("prompt", &self.prompt)] {
+            if let Some(tokens) = written.as_ref().filter(|tokens| *tokens.get_ref() == 0) {
+                let what = format!("`{key}` is 0 tokens, and every call would be refused: at least 1");
+                return Err(ModelsError::at(text, Some(tokens.span()), &what));
+            }
+        }
         let window = self.window.as_ref().map_or(model.window, |window| *window.get_ref());
         // What is inherited is made to fit a smaller window; what is written must.
         let within = |key: &str, written: &Option<Spanned<u64>>, inherited: u64| match written {
@@ -144,6 +150,8 @@ mod tests {
                 "[[model]]\nname = 'x'\nwindow = 10\noutput = 11",
                 "line 4: `output` is larger than the window of 10 tokens",
             ),
+            ("[[model]]\nname = 'x'\nwindow = 0", "line 3: `window` is 0 tokens"),
+            ("[[model]]\nname = 'x'\nwindow = 9\nprompt = 0", "line 4: `prompt` is 0 tokens"),
             ("[[model]]\nname = 'x'\nwindow = '10'", "line 3: invalid type: string \"10\", expected u64"),
             (
                 "[[model]]\nname = 'x'\nwindo = 10",
