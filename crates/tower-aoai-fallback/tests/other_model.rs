@@ -100,3 +100,16 @@ async fn a_long_error_passes_through_unchanged() {
     let response = service.oneshot(support::request()).await.expect("an answer");
     assert_eq!(text(response).await.len(), 70_000);
 }
+
+#[tokio::test]
+async fn what_is_compressed_is_no_text_to_read() {
+    let zipped = "\u{1f}not really, but nobody here can tell";
+    let (service, _) = service(move || {
+        let mut response = answer(400, zipped);
+        response.headers_mut().insert("content-encoding", "gzip".parse().expect("a value"));
+        response
+    });
+    let response = service.oneshot(support::request()).await.expect("an answer");
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert_eq!(text(response).await, zipped);
+}

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header, response};
+use http::{HeaderMap, HeaderValue, Response, header, response};
 use http_body::Body;
 use pin_project::pin_project;
 use tower_aoai_core::{BoxError, Error};
@@ -47,7 +47,8 @@ where
             None => {
                 let response = ready!(this.inner.poll(cx)).map_err(Error::flatten)?.map(KeptBody::new);
                 let status = response.status();
-                if *this.is_off || !(status.is_client_error() || status.is_server_error()) {
+                let is_error = status.is_client_error() || status.is_server_error();
+                if *this.is_off || !is_error || is_compressed(response.headers()) {
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 response.into_parts()
@@ -62,11 +63,14 @@ where
             None => Response::from_parts(head, ResponseBody::inner(body)),
             Some(shaped) => {
                 head.headers.remove(header::TRANSFER_ENCODING);
-                head.headers.remove(header::CONTENT_ENCODING);
                 head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(shaped.len()));
                 head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 Response::from_parts(head, ResponseBody::shaped(shaped))
             }
         }))
     }
+}
+
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
 }

@@ -20,8 +20,31 @@ pub use self::{body::ResponseBody, future::ResponseFuture};
 ///
 /// What has that shape already passes through by the byte, and so does every answer that is no error. Of others the
 /// message is found where providers put it (`error` as text, `message`, `detail`, `title`, or plain text); status and
-/// headers stay, but for the length and type of the body. An error answer is read as a whole for this, up to 64 KiB;
-/// a longer one passes through.
+/// headers stay, but for the length and type of the body. An error answer is read as a whole for this, up to 64 KiB,
+/// for as long as it takes: time limits belong below. A longer one passes through, and so does a compressed one.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Full};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower_aoai_core::Error;
+/// use tower_aoai_fallback::ErrorShapeLayer;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let client = service_fn(|_: Request<()>| async {
+///     let response = Response::builder().status(422).body(Full::<Bytes>::from(r#"{"detail":"unknown field"}"#));
+///     Ok::<_, Error>(response.unwrap())
+/// });
+/// let response = ServiceBuilder::new().layer(ErrorShapeLayer::new()).service(client).oneshot(Request::new(())).await?;
+/// assert_eq!(
+///     response.into_body().collect().await?.to_bytes(),
+///     r#"{"error":{"code":"422","message":"unknown field","param":null,"type":"invalid_request_error"}}"#
+/// );
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct ErrorShapeLayer {
