@@ -357,11 +357,13 @@ impl CallContext {
         self.record.log.lock().served.clone()
     }
 
-    /// Says which leg the call goes into ([`Served::leg`]); returns the attempt that was begun last before that.
-    pub fn enter_leg(&mut self, leg: Arc<str>) -> Option<Arc<Attempt>> {
+    /// Says which leg the call goes into ([`Served::leg`]); returns the attempt that was begun last before that, and
+    /// what had been said of who serves the call.
+    pub fn enter_leg(&mut self, leg: Arc<str>) -> (Option<Arc<Attempt>>, Served) {
         let mut log = self.record.log.lock();
+        let said = log.served.clone();
         log.served.leg = Some(leg);
-        log.attempts.last().cloned()
+        (log.attempts.last().cloned(), said)
     }
 
     /// How long the call has waited here so far: for hints, backoff and quota ([`Served::waited`]).

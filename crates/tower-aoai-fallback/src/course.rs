@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 use http::{HeaderMap, Request, Response};
 use tokio::time::Instant;
 use tower_aoai_core::{
-    CallContext, Error, FailedLeg, LegFailure, Outcome, Progress, Reason, Rejected,
+    CallContext, Error, FailedLeg, LegFailure, Outcome, Progress, Reason, Rejected, Served,
     classify::{ResponseHead, judge_head},
 };
 
@@ -27,6 +27,10 @@ pub(crate) struct Course {
     opens_at: Option<Instant>,
     /// Whether the leg under way was not ready at once: what the clock said last is not true any more.
     is_clock_stale: bool,
+    /// What was said of who serves the call before it came into the leg.
+    above: Served,
+    /// What was said with the last answer of a server that did not serve the call.
+    last_answer: Option<Box<Served>>,
 }
 
 /// What becomes of a leg's result.
@@ -43,8 +47,16 @@ pub(crate) enum Next {
 const SPILLED_BY_AZURE: &str = "x-ms-spillover-from-deployment";
 
 impl Course {
-    pub(crate) const fn new(tally: Tally) -> Self {
-        Self { tally: Some(tally), chain: Chain::first(), plan: Plan::LAST, opens_at: None, is_clock_stale: false }
+    pub(crate) fn new(tally: Tally) -> Self {
+        Self {
+            tally: Some(tally),
+            chain: Chain::first(),
+            plan: Plan::LAST,
+            opens_at: None,
+            is_clock_stale: false,
+            above: Served::default(),
+            last_answer: None,
+        }
     }
 
     pub(crate) const fn leg(&self) -> usize {
@@ -56,12 +68,20 @@ impl Course {
         self.tally.as_ref().is_some_and(|tally| self.leg() + 1 < tally.shared().rules().len())
     }
 
+    /// Until when the call may start in the leg; `None` if it may wait for as long as it takes.
+    pub(crate) const fn start_by(&self) -> Option<Instant> {
+        self.plan.start_by
+    }
+
     pub(crate) const fn waits_for_readiness(&mut self) {
         self.is_clock_stale = true;
     }
 
-    /// Before the request goes into a leg that was not ready at once.
-    pub(crate) fn refresh<B>(&mut self, request: &mut Request<B>) {
+    /// Before the request goes into the leg, which may not have been ready at once.
+    pub(crate) fn hand_down<B>(&mut self, request: &mut Request<B>) {
+        if let Some(tally) = &mut self.tally {
+            tally.is_in_leg = true;
+        }
         if mem::take(&mut self.is_clock_stale) {
             let now = Instant::now();
             CallContext::of(request).set_now(now);
@@ -82,6 +102,7 @@ impl Course {
             let (rules, leg) = (shared.rules(), self.chain.leg());
             let late = Failure::local(&rules[leg].name, LegFailure::Rejected(Reason::StartBy));
             let Some(next) = self.chain.next(rules, &late) else {
+                below.set_spill_cost(tally.context.spill_cost());
                 break Plan::LAST;
             };
             let outlook = shared.outlook(leg, next.leg(), &tally.context, tally.own_patience);
@@ -97,7 +118,10 @@ impl Course {
         };
         tally.leg = self.chain.leg();
         let name = Arc::clone(&tally.shared().rules[tally.leg].name);
-        tally.before = tally.context.enter_leg(name);
+        let (before, above) = tally.context.enter_leg(name);
+        self.above = above;
+        // One that a layer above began, and nobody has sent, is the leg's to send.
+        tally.before = before.filter(|attempt| attempt.is_sent());
         below.set_now(tally.context.now());
         below.set_retries_owned(false);
         below.set_start_by(earliest(self.plan.start_by, tally.context.start_by()));
@@ -131,27 +155,36 @@ impl Course {
         let next = if progress.first_content.is_some() { None } else { self.chain.next(rules, &failure) };
         match next {
             Some(next) if can_resend => {
+                tally.context.note_served(|served| {
+                    if head.is_some() {
+                        self.last_answer = Some(Box::new(served.clone()));
+                    }
+                    restore(served, mem::take(&mut self.above));
+                });
                 leave(tally, leg, next.leg(), cause, self.plan.bound);
                 self.chain = next;
                 Next::Leg
             }
             Some(_) => {
                 shared.warn_unreplayable();
-                self.fail(leg, cause)
+                self.fail(leg, cause, head.is_some())
             }
             // What this leg says would be said anywhere: it is the answer.
             None if head.is_some() && !crate::condition::may_be_served_elsewhere(cause) => {
                 tally.answered(None);
                 Next::Stands
             }
-            None => self.fail(leg, cause),
+            None => self.fail(leg, cause, head.is_some()),
         }
     }
 
-    fn fail(&mut self, leg: usize, cause: LegFailure) -> Next {
+    fn fail(&mut self, leg: usize, cause: LegFailure, is_answer: bool) -> Next {
         if let Some(tally) = &mut self.tally {
             note(tally, leg, cause);
             tally.failed();
+            if let Some(said) = self.last_answer.take().filter(|_| !is_answer) {
+                tally.context.note_served(|served| restore(served, *said));
+            }
             let served = tally.context.served();
             let tried: Vec<_> = served.failed_legs.iter().map(ToString::to_string).collect();
             tracing::info!(legs = tried.join(", "), "no leg could serve the call");
@@ -173,6 +206,12 @@ impl Course {
     }
 }
 
+/// Who serves the call is who was said to then.
+fn restore(served: &mut Served, said: Served) {
+    (served.leg, served.endpoint) = (said.leg, said.endpoint);
+    (served.tier, served.model) = (said.tier, said.model);
+}
+
 fn head<ResB>(response: &Response<ResB>) -> ResponseHead<'_> {
     ResponseHead { status: response.status(), headers: response.headers() }
 }
@@ -183,7 +222,10 @@ fn judge<ResB>(tally: &Tally, result: &Result<Response<ResB>, Error>, progress: 
     let observed = progress.verdict.map(|verdict| verdict.outcome).filter(|outcome| *outcome != Outcome::Cancelled);
     let outcome = match result {
         Err(Error::Rejected(rejected)) => return Some(LegFailure::Rejected(rejected.reason())),
-        Err(error) => observed.unwrap_or_else(|| classify.failure(error, progress.first_content.is_some()).outcome),
+        // Where the server answered well, a layer of the leg has made the error.
+        Err(error) => observed
+            .filter(|outcome| *outcome != Outcome::Success)
+            .unwrap_or_else(|| classify.failure(error, progress.first_content.is_some()).outcome),
         Ok(response) => match observed {
             Some(outcome) => outcome,
             // An observed answer without a verdict is a stream that is well so far.
@@ -207,6 +249,7 @@ fn leave(tally: &mut Tally, leg: usize, next: usize, cause: LegFailure, bound: B
     let why = spill_cause(cause, bound);
     let was_asked = !matches!(cause, LegFailure::KnownFull { .. });
     shared.left(leg, why, was_asked);
+    tally.is_in_leg = false;
     note(tally, leg, cause);
     let rule = &shared.rules[leg];
     if rule.is_provisioned {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{Request, Response, response};
 use http_body::Body;
 use pin_project::pin_project;
-use tower_aoai_core::{BoxError, CallContext, Error, GuardedBody, Replay, try_clone_request};
+use tokio::time::{Sleep, sleep_until};
+use tower_aoai_core::{BoxError, CallContext, Error, GuardedBody, Reason, Rejected, Replay, try_clone_request};
 use tower_service::Service;
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
     course::{Course, Next},
     kept::KeptBody,
 };
+
+/// The layer's name in a refusal.
+const NAME: &str = "fallback";
 
 /// The future of a [`Fallback`](crate::Fallback).
 ///
@@ -38,8 +42,8 @@ where
 
 #[pin_project(project = StateProject)]
 enum State<S, B, F> {
-    /// Until the leg is ready.
-    Entering { service: Option<S>, request: Option<Request<B>> },
+    /// Until the leg is ready, or it is too late for it.
+    Entering { service: Option<S>, request: Option<Request<B>>, too_late: Option<Pin<Box<Sleep>>> },
     /// With what would be sent into the next leg.
     Calling {
         #[pin]
@@ -50,7 +54,7 @@ enum State<S, B, F> {
 
 impl<S, B, F> State<S, B, F> {
     const fn entering(request: Option<Request<B>>) -> Self {
-        Self::Entering { service: None, request }
+        Self::Entering { service: None, request, too_late: None }
     }
 }
 
@@ -80,21 +84,28 @@ where
         }
         loop {
             let (result, spare) = match this.state.as_mut().project() {
-                StateProject::Entering { service, request } => {
+                StateProject::Entering { service, request, too_late } => {
                     let leg = this.legs.get(this.course.leg()).filter(|_| request.is_some());
                     let Some(leg) = leg else {
                         // Polled after it has answered.
                         return Poll::Pending;
                     };
                     let service = service.get_or_insert_with(|| leg.clone());
-                    let Poll::Ready(ready) = service.poll_ready(cx) else {
-                        this.course.waits_for_readiness();
-                        return Poll::Pending;
+                    let ready = match service.poll_ready(cx).map_err(Error::flatten) {
+                        Poll::Ready(ready) => ready,
+                        Poll::Pending => {
+                            this.course.waits_for_readiness();
+                            let Some(at) = this.course.start_by() else {
+                                return Poll::Pending;
+                            };
+                            ready!(too_late.get_or_insert_with(|| Box::pin(sleep_until(at))).as_mut().poll(cx));
+                            Err(Rejected::new(Reason::StartBy, NAME).into())
+                        }
                     };
                     let Some(mut request) = request.take() else {
                         return Poll::Pending;
                     };
-                    this.course.refresh(&mut request);
+                    this.course.hand_down(&mut request);
                     match ready {
                         Ok(()) => {
                             let spare = if this.course.has_more() { try_clone_request(&request) } else { None };
@@ -103,7 +114,7 @@ where
                             continue;
                         }
                         // An instance whose readiness failed is of no use any more; another leg's may be.
-                        Err(error) => (Err(Error::flatten(error)), Some(request)),
+                        Err(error) => (Err(error), Some(request)),
                     }
                 }
                 StateProject::Calling { calling, spare } => {

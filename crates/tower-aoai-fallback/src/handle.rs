@@ -34,7 +34,7 @@ pub struct FallbackSnapshot {
 pub struct LegSnapshot {
     /// Its name.
     pub name: Arc<str>,
-    /// Calls that went into it.
+    /// Calls that were tried in it.
     pub entered: u64,
     /// Calls that it has answered.
     pub answered: u64,
@@ -54,8 +54,8 @@ pub struct LegSnapshot {
     pub estimated_spend: u64,
     /// Calls that Azure itself spilled from the leg's deployment.
     pub spilled_by_azure: u64,
-    /// How long all but one in twenty of its recent answers took, from the send to the last byte; `None` before there
-    /// are 20.
+    /// How long all but one in a thousand of its recent answers took, from the send to the last byte; `None` before
+    /// there are 20, or without an [`ObserveLayer`](tower_aoai_core::ObserveLayer) below, which sees them end.
     pub service: Option<Duration>,
 }
 
@@ -65,7 +65,7 @@ pub struct LegSnapshot {
 pub struct SpillCounts {
     /// The server's hint ends later than the call would wait.
     pub hint: u64,
-    /// Too many wait already, or longer than the call would.
+    /// Too many wait already, or longer than the call would; or the leg was not ready in time.
     pub queue: u64,
     /// Waiting on would have risked the deadline.
     pub deadline: u64,

@@ -87,8 +87,9 @@ impl<L> Leg<L> {
         self
     }
 
-    /// How long an answer of this leg takes, from its send to its last byte, until 20 answers have shown it; from then on
-    /// it is the 95th percentile of the recent ones. Default 10 s.
+    /// How long an answer of this leg takes, from its send to its last byte, until 20 answers have shown it, to calls
+    /// that asked for about as much output; from then on it is what all but one in a thousand of the recent ones took
+    /// at the most. Answers are seen by an [`ObserveLayer`](tower_aoai_core::ObserveLayer) below. Default 10 s.
     pub const fn expected_service(mut self, service: Duration) -> Self {
         self.rule.expected_service = service;
         self

@@ -57,7 +57,7 @@
 //! While there is a next leg, a call gets a *start-by* in the leg it is in: the earlier of what its [`Patience`] allows
 //! and of the last moment at which the next leg would still answer before the deadline, by how long its answers of
 //! late took. Retries and quota queues below obey it: what cannot start by then is refused there at once, with nothing
-//! sent, and goes on to the next leg. So a call is never in two legs, and no cancel races with a send. The wait costs
+//! sent, and goes on to the next leg. So does a call whose leg is not ready by then. So a call is never in two legs, and no cancel races with a send. The wait costs
 //! nothing as long as the last moment has not come, and every end of another call may shorten it.
 //!
 //! A leg whose server named an instant until which it is full is not even asked by calls that may not wait so long, until

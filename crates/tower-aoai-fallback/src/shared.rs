@@ -82,6 +82,23 @@ pub(crate) struct Answered {
     pub(crate) spilled_by_azure: bool,
 }
 
+impl Answered {
+    /// Of a call that was spilled, or had to wait.
+    fn tell(&self, leg: &str) {
+        let waited_ms = u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX);
+        let (nano_dollars, is_estimated) = match self.spend {
+            Some(Spend::Exact(spend)) => (Some(spend), false),
+            Some(Spend::Estimated(spend)) => (Some(spend), true),
+            None => (None, false),
+        };
+        if self.is_spill {
+            tracing::info!(leg, waited_ms, nano_dollars, is_estimated, "a spilled call was served");
+        } else if !self.waited.is_zero() {
+            tracing::debug!(leg, waited_ms, "a call was served after a wait");
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self { classify: Arc::new(AzureClassifier::default()), margin: Duration::from_millis(250), is_off: false }
@@ -153,6 +170,7 @@ impl Shared {
     }
 
     pub(crate) fn answered(&self, leg: usize, call: &Call, answered: Answered) {
+        answered.tell(&self.rules[leg].name);
         let mut book = self.books[leg].lock();
         let counts = &mut book.counts;
         counts.entered += 1;
@@ -178,8 +196,8 @@ impl Shared {
         self.ends.lock().failed += 1;
     }
 
-    pub(crate) fn cancelled(&self, leg: usize) {
-        self.books[leg].lock().counts.entered += 1;
+    pub(crate) fn cancelled(&self, leg: usize, is_in_leg: bool) {
+        self.books[leg].lock().counts.entered += u64::from(is_in_leg);
         self.ends.lock().cancelled += 1;
     }
 

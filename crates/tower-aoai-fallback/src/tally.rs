@@ -14,9 +14,10 @@ pub struct Tally {
     shared: Arc<Shared>,
     pub(crate) context: CallContext,
     pub(crate) own_patience: Option<Patience>,
-    /// The leg the call is in.
+    /// The leg the call is in, or waits for.
     pub(crate) leg: usize,
-    /// The last attempt before it, and the last one in it, once that has an answer.
+    pub(crate) is_in_leg: bool,
+    /// The last attempt that was sent before it, and the last one in it, once that has an answer.
     pub(crate) before: Option<Arc<Attempt>>,
     attempt: Option<Arc<Attempt>>,
     /// How long the call had waited before.
@@ -41,6 +42,7 @@ impl Tally {
             context,
             own_patience,
             leg: 0,
+            is_in_leg: false,
             before: None,
             attempt: None,
             waited_before: Duration::ZERO,
@@ -100,7 +102,7 @@ impl Guard for Tally {}
 impl Drop for Tally {
     fn drop(&mut self) {
         match self.end {
-            End::Cancelled => self.shared.cancelled(self.leg),
+            End::Cancelled => self.shared.cancelled(self.leg, self.is_in_leg),
             End::Failed => self.shared.failed(self.leg),
             End::Answered => self.shared.answered(self.leg, self.context.call(), self.account()),
         }

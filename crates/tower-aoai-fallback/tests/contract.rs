@@ -116,6 +116,41 @@ async fn when_all_fail_the_last_servers_answer_comes_back_whole_with_what_the_ot
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_served_is_who_gave_the_answer_not_who_was_tried_last() {
+    type Servers = [support::Requests; 3];
+    let run = |answers: [u16; 3]| async move {
+        let ((a, first), (b, second), (c, third)) = (leg("a"), leg("b"), leg("c"));
+        let (service, _) = fallback([a, b, c]);
+        let (request, context) = watched();
+        context.note_served(|served| (served.endpoint, served.tier) = (Some("above".into()), Some(7)));
+        let mut call = task::spawn(service.oneshot(request));
+        let servers: Servers = [first, second, third];
+        for (index, (mut server, status)) in servers.into_iter().zip(answers).enumerate() {
+            let (mut request, reply) = next(&mut call, &mut server).await;
+            // What layers of the leg say of themselves; the last one's says nothing.
+            let below = CallContext::of(&mut request).clone();
+            if index < 2 {
+                let name: Arc<str> = format!("{index}").into();
+                below.note_served(|served| (served.model, served.tier) = (Some(name.clone()), Some(index)));
+                below.note_served(|served| served.endpoint = Some(name));
+            }
+            if status == 0 {
+                reply.send_error(Error::from(Rejected::new(Reason::CircuitOpen, "test")));
+            } else {
+                reply.send_response(answer(status, "said"));
+            }
+        }
+        ready(call.poll()).expect("an answer");
+        let served = context.served();
+        let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or("-").to_owned();
+        [text(&served.leg), text(&served.endpoint), text(&served.model), format!("{:?}", served.tier)]
+    };
+    assert_eq!(run([503, 503, 200]).await, ["c", "above", "-", "Some(7)"], "the third has neither name nor model");
+    assert_eq!(run([503, 500, 0]).await, ["b", "1", "1", "Some(1)"], "the last answer of a server is the second's");
+    assert_eq!(run([503, 0, 0]).await, ["a", "0", "0", "Some(0)"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_no_server_was_asked_the_refusal_names_the_earliest_instant() {
     let now = Instant::now();
     let ((a, mut first), (b, mut second)) = (leg("a"), leg("b"));
@@ -229,6 +264,78 @@ async fn only_the_chosen_leg_has_to_be_ready_and_one_that_never_gets_there_is_pa
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leg_that_is_not_ready_in_time_is_left_with_nothing_sent() {
+    let start = Instant::now();
+    let ((a, mut first), (b, mut second)) = (leg("a"), leg("b"));
+    first.allow(0);
+    let (service, handle) = fallback([a.patience(Patience::AtMost(Duration::from_secs(2))), b]);
+    let (request, context) = watched();
+    let mut call = task::spawn(service.oneshot(request));
+    assert_pending!(call.poll());
+    tokio::time::advance(Duration::from_millis(1_999)).await;
+    assert_pending!(call.poll());
+    assert!(is_idle(&mut second));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(call.is_woken());
+    next(&mut call, &mut second).await.1.send_response(answer(200, "yes"));
+    assert_eq!(Instant::now() - start, Duration::from_secs(2));
+    ready(call.poll()).expect("an answer of the second leg");
+    assert!(is_idle(&mut first));
+    assert_eq!(
+        (failed(&context), handle.snapshot().legs[0].left.queue),
+        (vec!["a: rate_limit_exceeded".to_owned()], 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_goes_on_though_it_can_be_sent_only_once() {
+    let (first, mut first_requests) = mock::pair::<Request<_>, Response<Plain>>();
+    let (second, mut second_requests) = mock::pair::<Request<_>, Response<Plain>>();
+    first_requests.send_error("never ready");
+    let legs = [("a", first), ("b", second)].map(|(name, server)| Leg::new(name, layer_fn(move |()| server.clone())));
+    let once = request().map(|body| replay_with(body, |_| None));
+    let mut call = task::spawn(FallbackLayer::new(legs).expect("two legs").layer(()).oneshot(once));
+    assert_pending!(call.poll());
+    second_requests.next_request().await.expect("a request").1.send_response(answer(200, "yes"));
+    assert_eq!(text(ready(call.poll()).expect("an answer")).await, "yes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_is_no_answer_though_the_server_gave_one() {
+    let client = service_fn(|_: Request<Plain>| async { Ok::<_, BoxError>(answer(200, "{}")) });
+    let leg = |name| {
+        let spoilt = ServiceBuilder::new().and_then(|response: Response<ObservedBody<_>>| async {
+            response.into_body().collect().await?;
+            Err::<Response<Plain>, _>(Error::Transport("spoilt".into()))
+        });
+        Leg::new(name, spoilt.layer(ObserveLayer::new()).into_inner())
+    };
+    let layer = FallbackLayer::new([leg("a")]).expect("a leg");
+    layer.layer(client).oneshot(request()).await.expect_err("spoilt");
+    assert_eq!((layer.handle().snapshot().failed, layer.handle().snapshot().answered), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_begun_above_is_the_legs_when_the_leg_sends_it() {
+    let client = service_fn(|_: Request<Plain>| async {
+        let body = r#"{"model":"gpt-4o","usage":{"prompt_tokens":10,"completion_tokens":2}}"#;
+        let mut response = answer(200, body);
+        response.headers_mut().insert("content-type", "application/json".parse()?);
+        Ok::<_, BoxError>(response)
+    });
+    let legs = ["a", "b"].map(|name| Leg::new(name, ObserveLayer::new()));
+    let layer = FallbackLayer::new(legs).expect("two legs");
+    for _ in 0..20 {
+        let mut request = request();
+        let begun = CallContext::of(&mut request).attempt();
+        let response = layer.layer(client).oneshot(request).await.expect("an answer");
+        response.into_body().collect().await.expect("a body");
+        assert!(begun.is_sent());
+    }
+    assert!(layer.handle().snapshot().legs[0].service.is_some(), "what it took was learned");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_can_be_sent_only_once_ends_the_chain() {
     let legs = ["a", "b"].map(|name| Leg::new(name, Identity::new()));
     let layer = FallbackLayer::new(legs).expect("two legs");
@@ -307,6 +414,21 @@ async fn t5_a_call_is_counted_once_wherever_it_is_dropped() {
         assert_eq!((counts.calls, counts.answered), (1, u64::from(steps > 2)), "after {steps} steps");
         assert_eq!(counts.cancelled, u64::from(steps <= 2), "after {steps} steps");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_is_entered_once_for_each_call_that_went_into_it_and_by_no_other() {
+    let ((a, mut first), (b, mut second)) = (leg("a"), leg("b"));
+    second.allow(0);
+    let (mut service, handle) = fallback([a, b]);
+    drop(service.call(request()));
+    let entered = || handle.snapshot().legs.iter().map(|leg| leg.entered).collect::<Vec<_>>();
+    assert_eq!((handle.snapshot().cancelled, entered()), (1, vec![0, 0]), "it was never polled");
+    let mut call = task::spawn(service.oneshot(request()));
+    next(&mut call, &mut first).await.1.send_response(throttled(1_000));
+    assert_pending!(call.poll());
+    drop(call);
+    assert_eq!((handle.snapshot().cancelled, entered()), (2, vec![1, 0]), "the second leg was not ready");
 }
 
 #[test]

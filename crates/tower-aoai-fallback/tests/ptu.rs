@@ -129,6 +129,10 @@ async fn waiting_is_weighed_with_what_a_spill_costs() {
         assert_eq!(!is_idle(&mut standard_requests), spills, "{hint} ms");
     }
     assert_eq!(handle.snapshot().legs[0].left.price, 1);
+    let mut call = task::spawn(service.oneshot(request()));
+    next(&mut call, &mut ptu_requests).await.1.send_response(throttled(30_000));
+    let (mut request, _) = next(&mut call, &mut standard_requests).await;
+    assert_eq!(CallContext::of(&mut request).spill_cost(), None, "there is nowhere to spill to");
 }
 
 #[tokio::test(start_paused = true)]
