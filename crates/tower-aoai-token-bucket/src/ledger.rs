@@ -253,6 +253,18 @@ impl Ledger {
         tokens.max(share(charge.requests, self.limits.requests_per_minute).unwrap_or_default())
     }
 
+    /// A copy to look ahead with, in which all that is granted is on its way.
+    pub(crate) fn ahead(&self, now: Instant) -> Self {
+        let mut ahead = self.clone();
+        if let Some(window) = &mut ahead.tokens {
+            window.send_all(now);
+        }
+        if let Some(window) = &mut ahead.requests {
+            window.send_all(now);
+        }
+        ahead
+    }
+
     /// Takes a charge back that was not sent.
     pub(crate) fn cancel(&mut self, charge: Charge) {
         if let Some(window) = &mut self.tokens {

@@ -25,7 +25,7 @@ impl Desk {
         if ahead.peek().is_none() {
             return self.ledger.earliest(now, ask.charge);
         }
-        let mut ledger = self.ledger.clone();
+        let mut ledger = self.ledger.ahead(now);
         let mut at = now;
         for (_, waiter) in ahead {
             let Some(next) = ledger.earliest(at, waiter.charge) else {

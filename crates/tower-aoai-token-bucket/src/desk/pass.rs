@@ -42,7 +42,7 @@ impl Desk {
 
     /// When these would start, in this order, if nothing else happens but that another one goes now.
     fn starts(&self, now: Instant, passing: Option<Charge>, charges: &[Charge]) -> Vec<Instant> {
-        let mut ledger = self.ledger.clone();
+        let mut ledger = self.ledger.ahead(now);
         let book = |ledger: &mut Ledger, at, charge| {
             ledger.reserve(at, charge);
             ledger.send(at, at, charge);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tower_aoai_core::Tenant;
 
 use super::*;
-use crate::{Order, Priority, Quota, Risk, queue::Waiter};
+use crate::{Order, Priority, Quota, Risk, WindowModel, queue::Waiter, window::MINUTE};
 
 fn ask(tokens: u64) -> Ask {
     Ask {
@@ -85,6 +85,27 @@ fn l6_small_ones_pass_a_large_head_only_where_they_do_not_delay_it() {
     assert!(!is_granted(&mut desk, at, too_large));
     assert!(!is_granted(&mut desk, now + seconds(60) - Duration::from_nanos(1), head));
     assert!(is_granted(&mut desk, now + seconds(60), head));
+}
+
+#[test]
+fn l7_what_is_granted_and_not_yet_sent_does_not_stay_for_ever_in_what_is_foretold() {
+    let models =
+        [WindowModel::Sliding, WindowModel::Bucket { capacity: 1_000 }, WindowModel::Utilisation { window: MINUTE }];
+    for model in models {
+        let now = Instant::now();
+        let quota = Quota::standard(1_000).model(model).guard(Duration::ZERO);
+        let (mut granted, mut sent) = (quota.desk(now), quota.desk(now));
+        for desk in [&mut granted, &mut sent] {
+            assert!(matches!(desk.arrive(now, &ask(999), &mut Vec::new()), Arrival::Granted(_)));
+        }
+        sent.send(now, now, Charge::tokens(999), &mut Vec::new());
+        for tokens in [700, 500, 300, 900, 200] {
+            assert_eq!(granted.start(now, &ask(tokens), None), sent.start(now, &ask(tokens), None), "{model:?}");
+            for desk in [&mut granted, &mut sent] {
+                let _ = desk.arrive(now, &ask(tokens), &mut Vec::new());
+            }
+        }
+    }
 }
 
 #[test]
@@ -409,6 +430,13 @@ proptest! {
                     Arrival::Refused(refused) => prop_assert!(false, "{refused:?}"),
                 }
                 next = calls.next().map(|(after, tokens)| (at + after, tokens));
+                // Who was let through by that arrival hears of it, and sends, now.
+                while let Some(index) = waiting.iter().position(|place| desk.decided.contains_key(&place.number())) {
+                    let place = waiting.remove(index);
+                    let Told::Granted(grant) = told(&mut desk, now, place) else { unreachable!() };
+                    desk.send(now, now, grant.charge, &mut Vec::new());
+                    prop_assert!(now <= promises[&place], "later than it was told: {now:?} {:?}", promises[&place]);
+                }
             }
             let head = desk.queue.head().map(|(place, waiter)| (place, waiter.charge));
             let kept = promise.filter(|(place, _)| head.is_some_and(|(head, _)| head == *place));

@@ -122,6 +122,11 @@ impl Window for Bucket {
         self.unsent = self.unsent.saturating_sub(parts(charge)).max(0);
     }
 
+    fn send_all(&mut self, now: Instant) {
+        self.advance(now);
+        self.level = self.level.saturating_sub(std::mem::take(&mut self.unsent));
+    }
+
     /// Debited when it is known to be sent: what flowed over in between is lost, as at the server.
     fn send(&mut self, now: Instant, _: Instant, charge: u64) -> Mark {
         self.advance(now);

@@ -41,6 +41,9 @@ pub(crate) trait Window {
     /// Takes a reserved charge back that was not sent.
     fn cancel(&mut self, charge: u64);
 
+    /// All that is reserved is sent now: for looking ahead, where it must age like the rest.
+    fn send_all(&mut self, now: Instant);
+
     /// A reserved charge was sent at `sent`, which may be a while ago.
     fn send(&mut self, now: Instant, sent: Instant, charge: u64) -> Mark;
 
@@ -116,6 +119,10 @@ impl Window for Tokens {
 
     fn cancel(&mut self, charge: u64) {
         each!(self, window => window.cancel(charge));
+    }
+
+    fn send_all(&mut self, now: Instant) {
+        each!(self, window => window.send_all(now));
     }
 
     fn send(&mut self, now: Instant, sent: Instant, charge: u64) -> Mark {

@@ -163,6 +163,12 @@ impl Window for Sliding {
         self.unsent = self.unsent.saturating_sub(charge);
     }
 
+    fn send_all(&mut self, now: Instant) {
+        self.advance(now);
+        let unsent = std::mem::take(&mut self.unsent);
+        self.push(self.seen, unsent);
+    }
+
     fn send(&mut self, now: Instant, sent: Instant, charge: u64) -> Mark {
         self.advance(now);
         self.unsent = self.unsent.saturating_sub(charge);

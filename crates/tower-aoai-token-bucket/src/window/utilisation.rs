@@ -91,6 +91,11 @@ impl Window for Utilisation {
         self.unsent = self.unsent.saturating_sub(parts(charge)).max(0);
     }
 
+    fn send_all(&mut self, now: Instant) {
+        self.advance(now);
+        self.level = self.level.saturating_add(std::mem::take(&mut self.unsent));
+    }
+
     fn send(&mut self, now: Instant, _: Instant, charge: u64) -> Mark {
         self.advance(now);
         self.cancel(charge);
