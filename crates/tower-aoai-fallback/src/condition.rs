@@ -30,7 +30,8 @@ impl<'a> Failure<'a> {
 /// use tower_aoai_core::{LegFailure, Outcome};
 /// use tower_aoai_fallback::Condition;
 ///
-/// // A model with a larger window, for prompts that are too long and for nothing else.
+/// // A model with a larger window, for prompts that are too long and for nothing else. It takes an `ObserveLayer` below
+/// // to see that a 400 says so.
 /// let too_long = Condition::when(|failure| failure.cause == LegFailure::Outcome(Outcome::ContextLength));
 /// ```
 ///

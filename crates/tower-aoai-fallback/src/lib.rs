@@ -101,6 +101,14 @@
 //! [`ErrorShapeLayer`], which gives errors the one shape that callers know. Fields of an answer that only one provider has
 //! stay as they are.
 //!
+//! # What it reads
+//!
+//! With an [`ObserveLayer`](tower_aoai_core::ObserveLayer) below, innermost in each leg or around the client, a leg is
+//! judged by what its answer says. Without one only its head is seen: a 400 for a prompt that is too long is then the
+//! caller's own mistake and goes nowhere, a refusal inside of a stream stays unseen, no
+//! [service time](LegSnapshot::service) is learned, what a spill costs is estimated, and a known full leg stays so until
+//! its hint is over.
+//!
 //! # Its neighbours
 //!
 //! `tower::retry` sends again into the same service, and `tower::steer` picks one by the request alone: neither goes on

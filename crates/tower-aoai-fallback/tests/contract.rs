@@ -348,6 +348,24 @@ async fn a_body_that_can_be_sent_only_once_ends_the_chain() {
     assert_eq!((failed(&context), layer.handle().snapshot().failed), (vec!["a: transient".to_owned()], 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn each_leg_owns_its_retries_and_obeys_what_was_set_above() {
+    let ((a, mut first), (b, mut second)) = (leg("a"), leg("b"));
+    let (service, _) = fallback([a.patience(Patience::AtMost(Duration::from_secs(2))), b]);
+    let mut request = request();
+    let context = CallContext::of(&mut request);
+    let above = context.now() + Duration::from_secs(1);
+    context.set_retries_owned(true);
+    context.set_start_by(Some(above));
+    let mut call = task::spawn(service.oneshot(request));
+    for server in [&mut first, &mut second] {
+        let (mut request, reply) = next(&mut call, server).await;
+        let below = CallContext::of(&mut request);
+        assert_eq!((below.retries_owned(), below.start_by()), (false, Some(above)));
+        reply.send_response(throttled(100));
+    }
+}
+
 #[test]
 fn t1_it_is_always_ready_and_asks_no_leg_before_it_is_called() {
     let ((a, mut first), (b, _second)) = (leg("a"), leg("b"));
@@ -413,6 +431,8 @@ async fn t5_a_call_is_counted_once_wherever_it_is_dropped() {
         let counts = handle.snapshot();
         assert_eq!((counts.calls, counts.answered), (1, u64::from(steps > 2)), "after {steps} steps");
         assert_eq!(counts.cancelled, u64::from(steps <= 2), "after {steps} steps");
+        let entered: Vec<_> = counts.legs.iter().map(|leg| leg.entered).collect();
+        assert_eq!(entered, [1, u64::from(steps > 1)], "after {steps} steps");
     }
 }
 
