@@ -377,3 +377,22 @@ fn an_id_that_is_used_anew_in_each_turn_binds_no_turns_together() {
     let after: Value = serde_json::from_slice(&after).expect("JSON");
     assert_valid(after["messages"].as_array().expect("messages"));
 }
+
+#[test]
+fn nor_does_the_id_of_a_responses_call() {
+    let turn = |number: usize| {
+        [
+            json!({"role": "user", "content": format!("Look for the {number}th time.")}),
+            json!({"type": "function_call", "call_id": "call_0", "name": "look", "arguments": "{}"}),
+            json!({"type": "function_call_output", "call_id": "call_0", "output": "nothing to be seen ".repeat(10)}),
+        ]
+    };
+    let items: Vec<Value> = (0..7).flat_map(turn).collect();
+    let path = "/openai/v1/responses";
+    let body = json!({"model": "tiny", "input": items}).to_string();
+    let (after, used) = blocking(through(&layer(300, truncate()), path, body)).expect("it can be made to fit");
+    let used = used.expect("it was read");
+    assert!(used.dropped >= 9 && used.dropped % 3 == 0 && used.cut == 0, "{used:?}");
+    let after: Value = serde_json::from_slice(&after).expect("JSON");
+    assert_eq!(after["input"].as_array().map(Vec::len), Some(21 - used.dropped));
+}
