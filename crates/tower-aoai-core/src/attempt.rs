@@ -64,6 +64,16 @@ impl Attempt {
         self.state.lock().progress
     }
 
+    /// How far it has come as an [`ObserveLayer`](crate::ObserveLayer) below saw it; `None` where there is none, whatever
+    /// a layer above has judged by the head alone.
+    ///
+    /// For a layer that sees the body too, and knows more at its end than whoever judged its head.
+    #[must_use]
+    pub fn observed(&self) -> Option<Progress> {
+        let state = self.state.lock();
+        state.observed.then_some(state.progress)
+    }
+
     /// Whether the transport was polled.
     #[must_use]
     pub fn is_sent(&self) -> bool {

@@ -253,3 +253,15 @@ fn an_attempt_says_which_endpoint_it_went_to() {
     context.restart_attempt();
     assert!(!attempt.is_sent() && attempt.endpoint().is_some(), "what takes its place goes to the same one");
 }
+
+#[test]
+fn what_was_judged_by_the_head_alone_was_not_observed() {
+    let mut context = CallContext::new(Call::default(), Instant::now());
+    let (now, attempt) = (context.now(), context.attempt());
+    attempt.judge_unobserved(now, Outcome::Success.into());
+    assert!(attempt.is_sent() && attempt.observed().is_none());
+
+    let attempt = context.observe_attempt().expect("another send is another attempt");
+    attempt.mark_sent(now);
+    assert_eq!(attempt.observed(), Some(attempt.progress()));
+}
