@@ -66,17 +66,16 @@ impl Guard for Permit {
             // Its end decides.
             return;
         }
-        let progress = self.attempt.progress();
-        let now = progress.first_byte.unwrap_or_else(Instant::now);
-        let known = match progress.verdict {
-            Some(verdict) => Some(verdict.outcome),
-            None if progress.sent.is_none() => self.own.filter(|own| *own != Outcome::Success),
-            None => None,
+        let observed = self.attempt.observed();
+        let now = observed.and_then(|progress| progress.first_byte).unwrap_or_else(Instant::now);
+        let known = match observed {
+            Some(progress) => progress.verdict.map(|verdict| verdict.outcome),
+            None => self.own.filter(|own| *own != Outcome::Success),
         };
         if known.is_some() {
             self.finish(known, now, now);
         } else if let Some(stamp) = self.stamp.filter(|_| is_good) {
-            let begun = progress.sent.or(self.begun);
+            let begun = observed.and_then(|progress| progress.sent).or(self.begun);
             let is_slow = slow.zip(begun).is_some_and(|(slow, begun)| now.saturating_duration_since(begun) > slow);
             self.stamp = Some(self.circuit.first_byte(now, stamp, is_slow));
         }
@@ -94,7 +93,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.circuit.state.leave();
         if self.stamp.is_some() {
-            let progress = self.attempt.progress();
+            let progress = self.attempt.observed().unwrap_or_default();
             let now = progress.ended.unwrap_or_else(Instant::now);
             let outcome = self.outcome(progress.verdict.map(|verdict| verdict.outcome));
             self.finish(outcome, now, progress.first_byte.unwrap_or(now));

@@ -97,6 +97,19 @@ async fn a_failure_counts_when_its_head_comes_however_long_its_body_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_whose_body_nobody_reads_is_one_all_the_same() {
+    for stream in [false, true] {
+        let layer = layer(exact().hold_throttled());
+        let service = observed!(layer.clone(), scripted(1, &Scripted::rate_limited(BREAK)));
+        let now = Instant::now();
+        let response = service.oneshot(chat(stream)).await.expect("an answer");
+        assert_eq!(response.status(), 429);
+        drop(response);
+        assert_eq!(layer.handle().snapshot().state, CircuitState::Throttled { until: now + BREAK });
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn above_an_observer_streams_are_judged_at_their_end() {
     for (fault, opens) in [
         (Scripted::ok(), false),
