@@ -135,7 +135,7 @@ impl BaseUrl {
     /// the former for Foundry resources and the latter for all others, with the domain of the host's cloud.
     #[must_use]
     pub fn scope(&self) -> Option<&'static str> {
-        let host = self.authority.host().to_ascii_lowercase();
+        let host = self.authority.host().trim_end_matches('.').to_ascii_lowercase();
         let cloud = ["com", "us", "cn"].into_iter().position(|end| host.ends_with(&format!(".azure.{end}")))?;
         const FOUNDRY: [&str; 3] =
             ["https://ai.azure.com/.default", "https://ai.azure.us/.default", "https://ai.azure.cn/.default"];

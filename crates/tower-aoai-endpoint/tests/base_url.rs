@@ -133,6 +133,7 @@ fn each_cloud_has_its_scope() {
         ("https://c.openai.azure.us", Some("https://cognitiveservices.azure.us/.default")),
         ("https://c.cognitiveservices.azure.cn", Some("https://cognitiveservices.azure.cn/.default")),
         ("https://c.services.ai.azure.com", Some("https://ai.azure.com/.default")),
+        ("https://c.openai.azure.com.", Some("https://cognitiveservices.azure.com/.default")),
         ("https://api.openai.com", None),
         ("http://localhost", None),
     ] {
