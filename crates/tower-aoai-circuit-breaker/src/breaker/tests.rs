@@ -150,6 +150,18 @@ fn who_is_refused_for_a_probe_asks_again_after_as_long_as_it_has_taken_so_far() 
 }
 
 #[test]
+fn b5_a_probe_under_way_shortens_no_gate() {
+    let mut rig = rig(exact());
+    rig.half_open();
+    let expired = rig.enter();
+    rig.pass(LEASE);
+    rig.enter();
+    let gate = Some(rig.now + 2 * LEASE);
+    rig.finish(expired, Finding::Throttled(gate));
+    assert_eq!(rig.refused_until(), gate);
+}
+
+#[test]
 fn b2_answers_slower_than_the_lease_still_close_the_circuit() {
     let mut rig = rig(exact());
     rig.half_open();
