@@ -43,7 +43,7 @@
 //! | each leg | `RetryAfterLayer` | works |
 //! | | `BalanceLayer` | works |
 //! | each endpoint | `CircuitBreakerLayer` | works |
-//! | | `TokenBucketLayer` | works; does not learn from quota headers yet |
+//! | | `TokenBucketLayer` | works |
 //! | | `EndpointLayer` | works |
 //! | | [`IncludeUsageLayer`](core::IncludeUsageLayer), [`ObserveLayer`](core::ObserveLayer), [`AttemptTimeoutLayer`](core::AttemptTimeoutLayer) | works |
 
