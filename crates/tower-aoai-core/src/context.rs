@@ -358,10 +358,10 @@ impl CallContext {
     }
 
     /// Says which leg the call goes into ([`Served::leg`]); returns the attempt that was begun last before that, and
-    /// what had been said of who serves the call.
-    pub fn enter_leg(&mut self, leg: Arc<str>) -> (Option<Arc<Attempt>>, Served) {
+    /// what had been said of who serves the call, if anything had.
+    pub fn enter_leg(&mut self, leg: Arc<str>) -> (Option<Arc<Attempt>>, Option<Box<Served>>) {
         let mut log = self.record.log.lock();
-        let said = log.served.clone();
+        let said = log.served.names_anyone().then(|| Box::new(log.served.clone()));
         log.served.leg = Some(leg);
         (log.attempts.last().cloned(), said)
     }

@@ -31,6 +31,12 @@ pub struct Served {
     pub model: Option<Arc<str>>,
 }
 
+impl Served {
+    pub(crate) const fn names_anyone(&self) -> bool {
+        self.endpoint.is_some() || self.tier.is_some() || self.leg.is_some() || self.model.is_some()
+    }
+}
+
 /// A leg of a fallback that did not serve the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedLeg {

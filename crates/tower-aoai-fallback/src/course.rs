@@ -28,7 +28,7 @@ pub(crate) struct Course {
     /// Whether the leg under way was not ready at once: what the clock said last is not true any more.
     is_clock_stale: bool,
     /// What was said of who serves the call before it came into the leg.
-    above: Served,
+    above: Option<Box<Served>>,
     /// What was said with the last answer of a server that did not serve the call.
     last_answer: Option<Box<Served>>,
 }
@@ -54,7 +54,7 @@ impl Course {
             plan: Plan::LAST,
             opens_at: None,
             is_clock_stale: false,
-            above: Served::default(),
+            above: None,
             last_answer: None,
         }
     }
@@ -159,7 +159,7 @@ impl Course {
                     if head.is_some() {
                         self.last_answer = Some(Box::new(served.clone()));
                     }
-                    restore(served, mem::take(&mut self.above));
+                    restore(served, self.above.take().map_or_else(Served::default, |above| *above));
                 });
                 leave(tally, leg, next.leg(), cause, self.plan.bound);
                 self.chain = next;
