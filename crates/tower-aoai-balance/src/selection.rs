@@ -50,6 +50,12 @@ impl Spurned {
         self.seats.retain(|(_, said)| !matches!(said, Said::Later));
     }
 
+    /// Who refused until an instant that has come may be asked again.
+    pub(crate) fn reopen(&mut self, now: Instant) {
+        let has_come = |no: &Rejected| no.opens_at().is_some_and(|at| at <= now);
+        self.seats.retain(|(_, said)| !matches!(said, Said::No(no) if has_come(no)));
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.seats.len()
     }

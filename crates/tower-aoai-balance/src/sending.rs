@@ -39,6 +39,8 @@ pub(crate) struct Sending<S, B> {
     readying: Vec<Readying<S>>,
     /// While nobody is ready: until another member may be open.
     timer: Option<Pin<Box<Sleep>>>,
+    /// How long members that should be open by now, and are not, are left alone.
+    pause: Duration,
     /// Why a member's stack cannot be used.
     unusable: Option<Error>,
     /// Whether the call had to wait since the clock was read.
@@ -52,8 +54,10 @@ struct Readying<S> {
     mark: Option<Mark>,
 }
 
-/// The least time until members that are all shut are asked again, where one says that it is open by then.
-const LEAST_WAIT: Duration = Duration::from_millis(1);
+/// How soon members that are all shut are asked again, where one says that it is open by then; doubles up to [`LONGEST_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(1);
+
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl<S, B> Sending<S, B> {
     pub(crate) fn new(fleet: Arc<Fleet<S>>, request: Request<B>, context: CallContext) -> Self {
@@ -65,6 +69,7 @@ impl<S, B> Sending<S, B> {
             spurned: Spurned::default(),
             readying: Vec::new(),
             timer: None,
+            pause: PAUSE,
             unusable: None,
             is_clock_stale: false,
         }
@@ -183,20 +188,31 @@ where
                 Err(_) if self.balancer().settings.is_off => return Poll::Pending,
                 Err(refused) => {
                     self.check_start(now)?;
-                    let (opens, latest) = (refused.opens_at(), self.context.latest_start());
-                    let Some(at) = opens.into_iter().chain(latest).min() else {
-                        return Poll::Pending;
-                    };
-                    let at = at.max(now + LEAST_WAIT);
-                    let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-                    if timer.deadline() != at {
-                        timer.as_mut().reset(at);
-                    }
-                    ready!(timer.as_mut().poll(cx));
-                    self.timer = None;
+                    ready!(self.poll_opening(cx, now, refused.opens_at()));
                 }
             }
         }
+    }
+
+    /// Waits until a member may be open, or the call is too late.
+    fn poll_opening(&mut self, cx: &mut Context<'_>, now: Instant, opens: Option<Instant>) -> Poll<()> {
+        let soon = now + self.pause;
+        let soon = self.timer.as_ref().map_or(soon, |timer| timer.deadline().min(soon));
+        let asks = opens.map(|at| if at > now { at } else { soon });
+        let Some(at) = asks.into_iter().chain(self.context.latest_start()).min() else {
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        ready!(timer.as_mut().poll(cx));
+        self.timer = None;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.waits();
+        let now = self.now();
+        self.spurned.reopen(now);
+        Poll::Ready(())
     }
 
     fn select(&self, lineup: &Lineup, now: Instant) -> Result<usize, Rejected> {
