@@ -7,7 +7,7 @@ use tower_aoai_core::{Attempt, Call, CallContext, Guard, Outcome, Progress};
 
 use crate::{
     balancer::Balancer,
-    pick::{ProbeId, Size},
+    pick::Size,
     seat::{Seat, Stay},
 };
 
@@ -20,12 +20,11 @@ pub struct Mark {
     seat: Arc<Seat>,
     call: Arc<Call>,
     size: Size,
-    began: Instant,
-    probe: Option<ProbeId>,
+    stay: Stay,
     /// What lies below writes it.
     attempt: Option<Arc<Attempt>>,
     stage: Stage,
-    is_judged: bool,
+    judged: Option<Outcome>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +39,9 @@ enum Stage {
 
 impl Mark {
     pub(crate) fn new(balancer: &Arc<Balancer>, seat: Arc<Seat>, context: &CallContext, now: Instant) -> Self {
-        let probe = seat.enter(now, context.call().target());
+        let stay = seat.enter(now, context.call().target());
         let (balancer, call, size) = (Arc::clone(balancer), context.shared_call(), balancer.size(context));
-        let (attempt, stage) = (None, Stage::Unsent);
-        Self { balancer, seat, call, size, began: now, probe, attempt, stage, is_judged: false }
+        Self { balancer, seat, call, size, stay, attempt: None, stage: Stage::Unsent, judged: None }
     }
 
     pub(crate) const fn seat(&self) -> &Arc<Seat> {
@@ -56,7 +54,7 @@ impl Mark {
 
     /// The member's stack gets the call, to make this attempt.
     pub(crate) fn hand_down(&mut self, attempt: Arc<Attempt>) {
-        self.seat.count(|counts| counts.entered += 1);
+        self.seat.count(self.stay, |counts| counts.entered += 1);
         self.attempt = Some(attempt);
     }
 
@@ -72,9 +70,8 @@ impl Mark {
 
     /// Nothing was sent: a layer below said no.
     pub(crate) fn lost_race(&mut self) {
-        self.seat.count(|counts| counts.races_lost += 1);
-        self.is_judged = true;
-        self.give_back(Instant::now());
+        self.seat.count(self.stay, |counts| counts.races_lost += 1);
+        self.judge(Instant::now(), Outcome::Cancelled);
     }
 
     /// The member's stack could not be used.
@@ -87,36 +84,30 @@ impl Mark {
     pub(crate) fn heard(&mut self, now: Instant, last: Option<Arc<Attempt>>, outcome: Outcome) {
         self.attempt = last.or(self.attempt.take());
         self.stamp();
-        self.hear(now);
+        self.wait_no_longer(Some(now));
         self.judge(now, outcome);
         if outcome == Outcome::Success && self.progress().sent.is_none() {
             // Nobody observes: the head is all that is known.
-            let took = now.saturating_duration_since(self.began);
+            let took = now.saturating_duration_since(self.stay.began);
             let size = Size { output: 0.0, ..self.size };
-            self.seat.learn(|pace| pace.whole(now, size, took));
+            self.seat.learn(self.stay, |pace| pace.whole(now, size, took));
         }
     }
 
-    fn hear(&mut self, now: Instant) {
+    fn wait_no_longer(&mut self, answered_at: Option<Instant>) {
         if mem::replace(&mut self.stage, Stage::Heard) == Stage::Sent {
-            self.seat.heard(now);
+            self.seat.waited(answered_at);
         }
     }
 
     fn judge(&mut self, now: Instant, outcome: Outcome) {
-        let target = self.call.deployment.as_ref().or(self.call.model.as_ref());
-        let stay = Stay { began: self.began, deployment: target, probe: self.probe };
-        self.seat.judge(now, stay, outcome);
-        self.is_judged = true;
-        if matches!(outcome, Outcome::Cancelled) {
-            self.give_back(now);
+        self.judged = Some(outcome);
+        if outcome == Outcome::Cancelled {
+            self.seat.give_back(now, self.stay);
+            return;
         }
-    }
-
-    fn give_back(&mut self, now: Instant) {
-        if let Some(probe) = self.probe.take() {
-            self.seat.give_back(now, probe);
-        }
+        let deployment = self.call.deployment.as_ref().or(self.call.model.as_ref());
+        self.seat.judge(now, self.stay, deployment, outcome);
     }
 
     fn progress(&self) -> Progress {
@@ -137,7 +128,7 @@ impl Mark {
                 let tokens = usage.map_or(progress.content_events, |usage| usage.output);
                 let after = ended.saturating_duration_since(first).as_secs_f64();
                 let per_token = (tokens > 1).then(|| after / (tokens - 1) as f64);
-                self.seat.learn(|pace| pace.streamed(now, size, since(first), per_token));
+                self.seat.learn(self.stay, |pace| pace.streamed(now, size, since(first), per_token));
                 if outcome == Some(Outcome::Success) && tokens > 0 {
                     self.balancer.learn_output(now, tokens);
                 }
@@ -145,12 +136,14 @@ impl Mark {
             (Some(Outcome::Success), _) if progress.first_byte.is_some() => {
                 let output = usage.map_or(size.output, |usage| usage.output as f64);
                 let took = progress.ended.map_or(Duration::ZERO, since);
-                self.seat.learn(|pace| pace.whole(now, Size { output, ..size }, took));
+                self.seat.learn(self.stay, |pace| pace.whole(now, Size { output, ..size }, took));
                 if let Some(usage) = usage.filter(|usage| usage.output > 0) {
                     self.balancer.learn_output(now, usage.output);
                 }
             }
-            (None | Some(Outcome::Cancelled), None) => self.seat.learn(|pace| pace.left_after(now, size, since(now))),
+            (None | Some(Outcome::Cancelled), None) => {
+                self.seat.learn(self.stay, |pace| pace.left_after(now, size, since(now)));
+            }
             _ => {}
         }
     }
@@ -163,14 +156,16 @@ impl Drop for Mark {
         let now = Instant::now();
         self.stamp();
         let progress = self.progress();
-        match progress.verdict.map(|verdict| verdict.outcome) {
-            // It began well, and the end of its stream says otherwise.
-            Some(outcome @ Outcome::Broken) => self.judge(now, outcome),
-            Some(outcome) if !self.is_judged => self.judge(now, outcome),
-            None if !self.is_judged => self.give_back(now),
-            _ => {}
+        let outcome = progress.verdict.map_or(Outcome::Cancelled, |verdict| verdict.outcome);
+        match self.judged {
+            None => self.judge(now, outcome),
+            // It began well, and the end of its stream may say otherwise.
+            Some(Outcome::Success) if !matches!(outcome, Outcome::Success | Outcome::Cancelled) => {
+                self.judge(now, outcome);
+            }
+            Some(_) => {}
         }
-        self.hear(now);
+        self.wait_no_longer(None);
         self.learn(&progress, now);
         self.seat.leave();
     }

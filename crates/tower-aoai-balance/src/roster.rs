@@ -82,6 +82,8 @@ impl<L> Layers<L> {
         let mut layers = self.of.lock();
         let seat = roster.change(|seats| {
             let slot = free_slot(seats, &name, weight, &gates)?;
+            // Its very own, by which a call's attempts are told from those at another balancer's member of the name.
+            let name = Arc::from(&*name);
             let seat = Seat::new(name, tier, weight, gates, slot);
             seats.push(Arc::clone(&seat));
             // Before anybody sees the seat.

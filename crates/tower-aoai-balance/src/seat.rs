@@ -32,6 +32,14 @@ struct Figures {
     silent_since: Option<Instant>,
     /// When a call went there last.
     entered_at: Option<Instant>,
+    /// Counts the resets: what a call tells that began before the last one is forgotten, too.
+    generation: u64,
+    learned: Learned,
+}
+
+/// What the calls tell, as long as it is not forgotten.
+#[derive(Debug, Default)]
+struct Learned {
     pace: Pace,
     standing: Standing,
     counts: Counts,
@@ -57,12 +65,12 @@ pub(crate) struct View {
     pub(crate) with_load: bool,
 }
 
-/// A call's stay at a member, as far as judging it needs.
+/// A call's stay at a member.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stay<'a> {
+pub(crate) struct Stay {
     pub(crate) began: Instant,
-    pub(crate) deployment: Option<&'a Arc<str>>,
     pub(crate) probe: Option<ProbeId>,
+    generation: u64,
 }
 
 impl Seat {
@@ -80,9 +88,8 @@ impl Seat {
             unanswered: 0,
             silent_since: None,
             entered_at: None,
-            pace: Pace::default(),
-            standing: Standing::default(),
-            counts: Counts::default(),
+            generation: 0,
+            learned: Learned::default(),
         };
         Arc::new(Self { name, tier, slot, gates, figures: Mutex::new(figures), emptied: Notify::new() })
     }
@@ -99,18 +106,19 @@ impl Seat {
         let asked_load = if with_load { self.load() } else { Load::default() };
         let load = asked_load.in_flight.saturating_add(asked_load.queued);
         let figures = self.figures.lock();
+        let Learned { pace, standing, .. } = &figures.learned;
         let candidate = Candidate {
             slot: self.slot,
             tier: self.tier,
             weight: figures.weight,
-            admission: held(asked, figures.standing.held_until(now)),
-            rotation: figures.standing.rotation(context.call().target(), now),
+            admission: held(asked, standing.held_until(now)),
+            rotation: standing.rotation(context.call().target(), now),
             past,
             load: load.max(figures.in_flight),
-            takes: figures.pace.expected(size),
-            doubt: figures.pace.doubt(figures.entered_at, now),
+            takes: pace.expected(size),
+            doubt: pace.doubt(figures.entered_at, now),
             silent: figures.silent(now).as_secs_f64(),
-            risk: figures.standing.risk(now),
+            risk: standing.risk(now),
         };
         (!figures.is_draining).then_some(candidate)
     }
@@ -121,15 +129,18 @@ impl Seat {
         self.gates.iter().map(|gate| gate.load()).max_by_key(total).unwrap_or_default()
     }
 
-    pub(crate) fn enter(&self, now: Instant, deployment: Option<&str>) -> Option<ProbeId> {
+    pub(crate) fn enter(&self, now: Instant, deployment: Option<&str>) -> Stay {
         let mut figures = self.figures.lock();
         figures.in_flight += 1;
         figures.entered_at = Some(now);
-        figures.standing.begin_probe(now, deployment)
+        let probe = figures.learned.standing.begin_probe(now, deployment);
+        Stay { began: now, probe, generation: figures.generation }
     }
 
-    pub(crate) fn count(&self, count: impl FnOnce(&mut Counts)) {
-        count(&mut self.figures.lock().counts);
+    pub(crate) fn count(&self, stay: Stay, count: impl FnOnce(&mut Counts)) {
+        if let Some(learned) = self.figures.lock().learned_since(stay) {
+            count(&mut learned.counts);
+        }
     }
 
     /// A call's first byte left for the server.
@@ -139,11 +150,11 @@ impl Seat {
         figures.silent_since.get_or_insert(at);
     }
 
-    /// A call that was sent waits for its answer no longer.
-    pub(crate) fn heard(&self, now: Instant) {
+    /// A call that was sent waits no longer: it was answered, or its caller left.
+    pub(crate) fn waited(&self, answered_at: Option<Instant>) {
         let mut figures = self.figures.lock();
         figures.unanswered -= 1;
-        figures.silent_since = (figures.unanswered > 0).then_some(now);
+        figures.silent_since = answered_at.or(figures.silent_since).filter(|_| figures.unanswered > 0);
     }
 
     /// The call has ended.
@@ -156,14 +167,22 @@ impl Seat {
         }
     }
 
-    pub(crate) fn give_back(&self, now: Instant, probe: ProbeId) {
-        self.figures.lock().standing.give_back(now, probe);
+    /// The probe, if it is one, says nothing.
+    pub(crate) fn give_back(&self, now: Instant, stay: Stay) {
+        let Some(probe) = stay.probe else {
+            return;
+        };
+        if let Some(learned) = self.figures.lock().learned_since(stay) {
+            learned.standing.give_back(now, probe);
+        }
     }
 
-    /// What the answer says of the member.
-    pub(crate) fn judge(&self, now: Instant, stay: Stay<'_>, outcome: Outcome) {
+    /// What the answer says of the member, and its configuration for this deployment.
+    pub(crate) fn judge(&self, now: Instant, stay: Stay, deployment: Option<&Arc<str>>, outcome: Outcome) {
         let mut figures = self.figures.lock();
-        let Figures { standing, counts, .. } = &mut *figures;
+        let Some(Learned { standing, counts, .. }) = figures.learned_since(stay) else {
+            return;
+        };
         let hint = outcome.hint().map(|hint| hint.after).filter(|after| !after.is_zero());
         if let Some(until) = hint.and_then(|after| now.checked_add(after)) {
             standing.hold(until);
@@ -173,14 +192,14 @@ impl Seat {
             Outcome::Success => {
                 counts.answered += 1;
                 standing.succeeded(stay.began);
-                is_back = standing.configured(stay.began, stay.deployment.map(|name| &**name));
+                is_back = standing.configured(stay.began, deployment);
             }
             Outcome::Throttled { .. } => {
                 counts.throttled += 1;
                 if hint.is_none() {
                     standing.failed(now, stay.began, THROTTLE_LASTS);
                 }
-                is_back = standing.configured(stay.began, stay.deployment.map(|name| &**name));
+                is_back = standing.configured(stay.began, deployment);
             }
             Outcome::Transient { .. } | Outcome::Broken => {
                 counts.failed += 1;
@@ -188,12 +207,12 @@ impl Seat {
             }
             Outcome::Misconfigured => {
                 counts.misconfigured += 1;
-                let is_news = standing.misconfigured(now, stay.deployment, stay.probe);
+                let is_news = standing.misconfigured(now, stay.began, deployment, stay.probe);
                 drop(figures);
                 if is_news {
                     tracing::warn!(
                         member = &*self.name,
-                        deployment = stay.deployment.map(|name| &**name),
+                        deployment = deployment.map(|name| &**name),
                         "the endpoint answers that its configuration is wrong (credential, address or deployment): \
                          it is left alone, and tried again in a minute"
                     );
@@ -206,14 +225,16 @@ impl Seat {
         if is_back {
             tracing::info!(
                 member = &*self.name,
-                deployment = stay.deployment.map(|name| &**name),
+                deployment = deployment.map(|name| &**name),
                 "the endpoint's configuration is right again"
             );
         }
     }
 
-    pub(crate) fn learn(&self, learn: impl FnOnce(&mut Pace)) {
-        learn(&mut self.figures.lock().pace);
+    pub(crate) fn learn(&self, stay: Stay, learn: impl FnOnce(&mut Pace)) {
+        if let Some(learned) = self.figures.lock().learned_since(stay) {
+            learn(&mut learned.pace);
+        }
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -243,38 +264,43 @@ impl Seat {
     /// Forgets what was learned and counted; not who is there.
     pub(crate) fn reset(&self) {
         let mut figures = self.figures.lock();
-        figures.pace = Pace::default();
-        figures.standing = Standing::default();
-        figures.counts = Counts::default();
+        figures.generation += 1;
+        figures.learned = Learned::default();
     }
 
     pub(crate) fn snapshot(&self, context: &CallContext, now: Instant) -> MemberSnapshot {
         let asked = Admission::fold(&self.gates, context, now);
         let queued = self.load().queued;
         let figures = self.figures.lock();
+        let Learned { pace, standing, counts } = &figures.learned;
         MemberSnapshot {
             name: Arc::clone(&self.name),
             tier: self.tier,
             weight: figures.weight,
             is_draining: figures.is_draining,
-            admission: held(asked, figures.standing.held_until(now)),
+            admission: held(asked, standing.held_until(now)),
             in_flight: figures.in_flight,
             queued,
-            time_to_first_token: figures.pace.first_token(),
-            time_per_token: figures.pace.per_token(),
-            failing: figures.standing.risk(now),
-            out_of_rotation: figures.standing.out_of_rotation().cloned().collect(),
-            entered: figures.counts.entered,
-            answered: figures.counts.answered,
-            failed: figures.counts.failed,
-            throttled: figures.counts.throttled,
-            misconfigured: figures.counts.misconfigured,
-            races_lost: figures.counts.races_lost,
+            time_to_first_token: pace.first_token(),
+            time_per_token: pace.per_token(),
+            failing: standing.risk(now),
+            out_of_rotation: standing.out_of_rotation().cloned().collect(),
+            entered: counts.entered,
+            answered: counts.answered,
+            failed: counts.failed,
+            throttled: counts.throttled,
+            misconfigured: counts.misconfigured,
+            races_lost: counts.races_lost,
         }
     }
 }
 
 impl Figures {
+    /// What was learned, for a call to add to; `None` if it began before that was forgotten.
+    fn learned_since(&mut self, stay: Stay) -> Option<&mut Learned> {
+        (stay.generation == self.generation).then_some(&mut self.learned)
+    }
+
     fn silent(&self, now: Instant) -> Duration {
         self.silent_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }

@@ -112,17 +112,20 @@ impl Candidate {
 
 /// Chooses among `candidates`.
 ///
-/// A misconfigured member counts only if all are. Then what the call has met decides, then whether it can start in time
+/// A misconfigured member counts only if all are, and one where the call will never succeed only if it will at none. Then what the call has met decides, then whether it can start in time
 /// (and, as far as is known, end in time), then the tier, then the strategy.
 pub(crate) fn choose(candidates: &[Candidate], ask: &Ask, strategy: Strategy, turns: &mut Turns) -> Choice {
     let all_are_out = candidates.iter().all(|candidate| candidate.rotation == Rotation::Out);
-    let in_rotation = |candidate: &Candidate| all_are_out || candidate.rotation != Rotation::Out;
-    let is_able = |candidate: &Candidate| in_rotation(candidate) && candidate.starts_in_time(ask);
+    let in_rotation = |candidate: &&Candidate| all_are_out || candidate.rotation != Rotation::Out;
+    let none_is_left = candidates.iter().filter(in_rotation).all(|candidate| candidate.past == Past::Never);
+    let is_eligible =
+        |candidate: &&Candidate| in_rotation(candidate) && (none_is_left || candidate.past != Past::Never);
+    let is_able = |candidate: &Candidate| is_eligible(&candidate) && candidate.starts_in_time(ask);
 
     let able = candidates.iter().filter(|candidate| is_able(candidate));
     // The deadline by what was learned, which may be wrong: it decides where to, not whether.
     let best = able.map(|candidate| (candidate.past, !candidate.meets_deadline(ask), candidate.tier)).min();
-    let eligible = candidates.iter().filter(|candidate| in_rotation(candidate));
+    let eligible = candidates.iter().filter(is_eligible);
     let Some((past, misses_deadline, tier)) = best else {
         let is_late = eligible.clone().any(|candidate| candidate.start().is_some());
         return Choice::Refuse { is_late, until: eligible.filter_map(Candidate::opens).min() };

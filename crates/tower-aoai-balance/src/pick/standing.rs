@@ -15,7 +15,7 @@ const REST: Duration = Duration::from_secs(60);
 
 const LONGEST_REST: Duration = Duration::from_secs(600);
 
-/// The deployments that a member may be out of rotation for.
+/// The deployments that a member may be out of rotation for, and those that it is remembered to have let in.
 const TARGETS: usize = 32;
 
 /// Whether a member takes calls for a deployment.
@@ -59,6 +59,8 @@ pub(crate) struct Standing {
     good_since: Option<Instant>,
     held_until: Option<Instant>,
     resting: Vec<Rest>,
+    /// When the latest call for each deployment began that was let in.
+    let_in: Vec<(Option<Arc<str>>, Instant)>,
     probes: u64,
 }
 
@@ -108,16 +110,21 @@ impl Standing {
         }
     }
 
-    /// Takes the member out of rotation after a call that began at `began`; whether that is news.
+    /// Takes the member out of rotation after a call that began at `began`; whether that is news. Where a later one was
+    /// let in meanwhile, it is not.
     ///
     /// A probe that finds it still misconfigured doubles the rest, and is no news. Other calls may have been under way
     /// when the first answer came: they change nothing.
     pub(crate) fn misconfigured(
         &mut self,
         now: Instant,
+        began: Instant,
         deployment: Option<&Arc<str>>,
         probe: Option<ProbeId>,
     ) -> bool {
+        if self.let_in.iter().any(|(name, latest)| name.as_ref() == deployment && began < *latest) {
+            return false;
+        }
         if let Some(rest) = self.rest_mut(deployment.map(|name| &**name)) {
             if probe.is_some() && rest.probe == probe {
                 rest.length = (rest.length * 2).min(LONGEST_REST);
@@ -155,10 +162,23 @@ impl Standing {
     }
 
     /// A call that began at `began` was let in; whether the member comes back into rotation by that.
-    pub(crate) fn configured(&mut self, began: Instant, deployment: Option<&str>) -> bool {
+    pub(crate) fn configured(&mut self, began: Instant, deployment: Option<&Arc<str>>) -> bool {
+        self.note_let_in(began, deployment);
         let before = self.resting.len();
-        self.resting.retain(|rest| rest.shown.deployment.as_deref() != deployment || rest.shown.since > began);
+        self.resting.retain(|rest| rest.shown.deployment.as_ref() != deployment || rest.shown.since > began);
         self.resting.len() < before
+    }
+
+    fn note_let_in(&mut self, began: Instant, deployment: Option<&Arc<str>>) {
+        if let Some((_, latest)) = self.let_in.iter_mut().find(|(name, _)| name.as_ref() == deployment) {
+            *latest = began.max(*latest);
+            return;
+        }
+        if self.let_in.len() == TARGETS {
+            let oldest = (0..TARGETS).min_by_key(|&index| self.let_in[index].1).unwrap_or_default();
+            self.let_in.swap_remove(oldest);
+        }
+        self.let_in.push((deployment.cloned(), began));
     }
 
     pub(crate) fn out_of_rotation(&self) -> impl Iterator<Item = &OutOfRotation> {

@@ -88,6 +88,9 @@ proptest! {
         let ask = Ask { now, latest, deadline, is_retried, draw };
         let all_out = candidates.iter().all(|candidate| candidate.rotation == Rotation::Out);
         let in_rotation = |candidate: &&Candidate| all_out || candidate.rotation != Rotation::Out;
+        let hopeless = candidates.iter().filter(in_rotation).all(|candidate| candidate.past == Past::Never);
+        let in_rotation =
+            |candidate: &&Candidate| in_rotation(candidate) && (hopeless || candidate.past != Past::Never);
         let in_time = |candidate: &&Candidate| {
             candidate.start().is_some_and(|start| latest.is_none_or(|latest| start < latest))
         };
@@ -190,6 +193,19 @@ fn a_member_that_soon_opens_is_waited_for_only_if_somebody_comes_back() {
         assert_eq!(choose(&[wait, opens(0, 400)], &ask(now)), Choice::Enter(0));
         assert_eq!(choose(&[wait, opens(0, 600)], &retried), Choice::Enter(0));
         assert_eq!(choose(&[wait, opens(1, 400)], &retried), Choice::Enter(0), "a worse tier is not waited for");
+    }
+}
+
+#[test]
+fn f2_where_the_answer_was_final_the_call_does_not_go_again_as_long_as_another_may_open() {
+    let now = Instant::now();
+    let never = Candidate { past: Past::Never, ..open(0, now) };
+    let until = now + millis(9_000);
+    let failed = Candidate { past: Past::FailedLast, admission: Admission::Shut(Some(until)), ..open(1, now) };
+    for strategy in STRATEGIES {
+        let choose = |candidates: &[_]| choose(candidates, &ask(now), strategy, &mut Turns::default());
+        assert_eq!(choose(&[never, failed]), Choice::Refuse { is_late: false, until: Some(until) });
+        assert_eq!(choose(&[never]), Choice::Enter(0), "who sends it all the same gets the answer once more");
     }
 }
 
@@ -326,8 +342,8 @@ fn a_misconfigured_member_rests_for_a_minute_then_for_longer_and_one_call_at_a_t
     let (gpt, other): (std::sync::Arc<str>, _) = ("gpt-4o".into(), Some("mini"));
     let name = Some(&*gpt);
     let mut standing = Standing::default();
-    assert!(standing.misconfigured(at(0), Some(&gpt), None), "it is news");
-    assert!(!standing.misconfigured(at(1), Some(&gpt), None), "a call that was under way");
+    assert!(standing.misconfigured(at(0), at(0), Some(&gpt), None), "it is news");
+    assert!(!standing.misconfigured(at(1), at(0), Some(&gpt), None), "a call that was under way");
     assert_eq!((standing.rotation(name, at(59)), standing.rotation(other, at(1))), (Rotation::Out, Rotation::In));
     let mut due = 60;
     for rest in [120, 240, 480, 600, 600] {
@@ -335,16 +351,18 @@ fn a_misconfigured_member_rests_for_a_minute_then_for_longer_and_one_call_at_a_t
         let probe = standing.begin_probe(at(due), name);
         assert!(probe.is_some() && standing.begin_probe(at(due), name).is_none());
         assert_eq!(standing.rotation(name, at(due)), Rotation::Out);
-        assert!(!standing.misconfigured(at(due), Some(&gpt), probe));
+        assert!(!standing.misconfigured(at(due), at(due), Some(&gpt), probe));
         assert_eq!(standing.rotation(name, at(due + rest - 1)), Rotation::Out);
         due += rest;
     }
     let probe = standing.begin_probe(at(due), name).expect("it is due");
     standing.give_back(at(due), probe);
     assert_eq!(standing.rotation(name, at(due)), Rotation::Due, "who left decided nothing");
-    assert!(!standing.configured(at(0) - millis(1), name), "it began before the member was found misconfigured");
-    assert!(standing.configured(at(due), name));
+    assert!(!standing.configured(at(0) - millis(1), Some(&gpt)), "it began before the member was found misconfigured");
+    assert!(standing.configured(at(due), Some(&gpt)));
     assert_eq!(standing.rotation(name, at(due)), Rotation::In);
+    assert!(!standing.misconfigured(at(due + 9), at(due - 1), Some(&gpt), None), "old news");
+    assert!(standing.misconfigured(at(due + 9), at(due), Some(&gpt), None), "news");
 }
 
 #[test]
@@ -353,8 +371,13 @@ fn a_member_is_out_of_rotation_for_so_many_deployments_at_most() {
     let mut standing = Standing::default();
     for number in 0..1_000u64 {
         let name: std::sync::Arc<str> = number.to_string().into();
-        standing.misconfigured(now + millis(number), Some(&name), None);
+        standing.misconfigured(now + millis(number), now, Some(&name), None);
+        let well: std::sync::Arc<str> = format!("well {number}").into();
+        standing.configured(now + millis(number), Some(&well));
     }
+    let well = |number: u64| Some(std::sync::Arc::from(format!("well {number}")));
+    assert!(!standing.misconfigured(now, now, well(999).as_ref(), None), "the last are remembered");
+    assert!(standing.misconfigured(now, now, well(9).as_ref(), None), "the first are not");
     assert_eq!(standing.out_of_rotation().count(), 32);
     assert_eq!(standing.rotation(Some("999"), now), Rotation::Out);
 }
