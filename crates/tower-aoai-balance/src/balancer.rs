@@ -57,11 +57,10 @@ impl Balancer {
     }
 
     pub(crate) fn view(&self, context: &CallContext, now: Instant) -> View {
-        let with_load = self.settings.strategy == Strategy::LeastInFlight;
-        View { now, size: self.size(context), with_load }
+        View { now, size: self.size(context), strategy: self.settings.strategy }
     }
 
-    pub(crate) fn choose(&self, candidates: &[Candidate], context: &CallContext, now: Instant) -> Choice {
+    pub(crate) fn choose(&self, candidates: &mut Vec<Candidate>, context: &CallContext, now: Instant) -> Choice {
         let draws = matches!(self.settings.strategy, Strategy::ExpectedFinish | Strategy::Shuffle);
         let ask = Ask {
             now,

@@ -13,7 +13,7 @@ use pin_project::pin_project;
 use tower_aoai_core::{BoxError, CallContext, Error, GuardedBody, Replay};
 use tower_service::Service;
 
-use crate::{Mark, ResponseBody, fleet::Fleet, sending::Sending};
+use crate::{Mark, ResponseBody, sending::Sending, stacks::Stacks};
 
 /// The future of a [`Balance`](crate::Balance).
 #[pin_project]
@@ -33,8 +33,8 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn new(fleet: Arc<Fleet<S>>, request: Request<B>, context: CallContext) -> Self {
-        Self { sending: Sending::new(fleet, request, context), calling: None, mark: None }
+    pub(crate) fn new(stacks: Arc<Stacks<S>>, request: Request<B>, context: CallContext) -> Self {
+        Self { sending: Sending::new(stacks, request, context), calling: None, mark: None }
     }
 }
 

@@ -87,7 +87,8 @@ impl<L> BalanceHandle<L> {
         BalanceSnapshot { members: lineup.seats.iter().map(|seat| seat.snapshot(&context, now)).collect() }
     }
 
-    /// Forgets what was learned and counted, so that every member is in rotation again; who is in flight stays so.
+    /// Forgets what was learned and counted, so that every member is in rotation again; who is in flight stays so, and
+    /// what becomes of it is neither learned nor counted.
     pub fn reset(&self) {
         self.balancer.reset();
         for seat in &self.balancer.roster.lineup().seats {

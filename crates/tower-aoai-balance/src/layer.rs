@@ -6,9 +6,9 @@ use tower_layer::Layer;
 use crate::{
     Balance, BalanceHandle, InvalidMembers, Member, Strategy,
     balancer::{Balancer, Settings},
-    fleet::Fleet,
     roster::{Layers, seat},
     seat::Seat,
+    stacks::Stacks,
 };
 
 /// Sends each call to one of its members; see the [crate's page](crate).
@@ -108,7 +108,7 @@ where
     fn layer(&self, client: C) -> Self::Service {
         let layers = Arc::clone(&self.layers);
         let wrap = move |seat: &Seat| layers.of(seat).map(|layer| layer.layer(client.clone()));
-        Balance::new(Fleet::new(Arc::clone(&self.balancer), Box::new(wrap)))
+        Balance::new(Stacks::new(Arc::clone(&self.balancer), Box::new(wrap)))
     }
 }
 

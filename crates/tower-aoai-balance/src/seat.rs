@@ -7,6 +7,7 @@ use tokio::{sync::Notify, time::Instant};
 use tower_aoai_core::{Admission, Availability, CallContext, Load, Outcome};
 
 use crate::{
+    Strategy,
     handle::MemberSnapshot,
     pick::{Candidate, FAILURE_LASTS, Pace, Past, ProbeId, Size, Standing, THROTTLE_LASTS},
 };
@@ -56,13 +57,13 @@ pub(crate) struct Counts {
     pub(crate) races_lost: u64,
 }
 
-/// When, and of what size, the call is that looks at a member.
+/// When, and of what size, the call is that looks at a member, and what it looks at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View {
     pub(crate) now: Instant,
     pub(crate) size: Size,
-    /// Whether the loads matter.
-    pub(crate) with_load: bool,
+    /// What this does not go by is left out.
+    pub(crate) strategy: Strategy,
 }
 
 /// A call's stay at a member.
@@ -98,16 +99,29 @@ impl Seat {
         &self.gates
     }
 
-    /// The member as a call sees it; `None` if it takes no more calls.
-    pub(crate) fn candidate(&self, context: &CallContext, view: View, past: Past) -> Option<Candidate> {
-        let View { now, size, with_load } = view;
+    /// The member as a call sees it; `None` if it takes no more calls. Its gates are asked, unless one has `said`
+    /// something to the call already.
+    pub(crate) fn candidate(
+        &self,
+        index: usize,
+        context: &CallContext,
+        view: View,
+        past: Past,
+        said: Option<Admission>,
+    ) -> Option<Candidate> {
+        let View { now, size, strategy } = view;
+        let (by_finish, by_load) = (strategy == Strategy::ExpectedFinish, strategy == Strategy::LeastInFlight);
         // Foreign code is asked before the lock is taken.
-        let asked = Admission::fold(&self.gates, context, now);
-        let asked_load = if with_load { self.load() } else { Load::default() };
+        let asked = said.unwrap_or_else(|| Admission::fold(&self.gates, context, now));
+        let asked_load = if by_load { self.load() } else { Load::default() };
         let load = asked_load.in_flight.saturating_add(asked_load.queued);
         let figures = self.figures.lock();
+        if figures.is_draining {
+            return None;
+        }
         let Learned { pace, standing, .. } = &figures.learned;
-        let candidate = Candidate {
+        Some(Candidate {
+            index,
             slot: self.slot,
             tier: self.tier,
             weight: figures.weight,
@@ -116,11 +130,10 @@ impl Seat {
             past,
             load: load.max(figures.in_flight),
             takes: pace.expected(size),
-            doubt: pace.doubt(figures.entered_at, now),
+            doubt: if by_finish { pace.doubt(figures.entered_at, now) } else { 0.0 },
             silent: figures.silent(now).as_secs_f64(),
             risk: standing.risk(now),
-        };
-        (!figures.is_draining).then_some(candidate)
+        })
     }
 
     /// The most that any of its gates counts: they count the same calls.

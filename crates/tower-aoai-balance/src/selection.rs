@@ -3,81 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use tower_aoai_core::{Admission, CallContext, Outcome, Reason, Rejected};
+use tower_aoai_core::{CallContext, Outcome, Reason, Rejected};
 
 use crate::{
     balancer::Balancer,
-    memory::{Memory, may_go_elsewhere},
+    history::{History, may_go_elsewhere},
     pick::{Candidate, Choice, Past, Rotation},
     roster::Lineup,
     seat::Seat,
+    spurned::Spurned,
 };
 
 pub(crate) const NAME: &str = "balancer";
 
 /// How long a member where the call has failed before is not taken for an alternative.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The members that this send of a call is not asking again.
-#[derive(Debug, Default)]
-pub(crate) struct Spurned {
-    seats: Vec<(Arc<Seat>, Said)>,
-}
-
-/// What a chosen member's stack said.
-#[derive(Debug)]
-pub(crate) enum Said {
-    /// A layer of it refused, with nothing sent.
-    No(Rejected),
-    /// It is not ready yet.
-    Later,
-    /// It will not be ready any more.
-    Never,
-}
-
-impl Spurned {
-    pub(crate) fn add(&mut self, seat: &Arc<Seat>, said: Said) {
-        self.seats.push((Arc::clone(seat), said));
-    }
-
-    /// What it said counts no more.
-    pub(crate) fn withdraw(&mut self, seat: &Arc<Seat>) {
-        self.seats.retain(|(theirs, _)| !Arc::ptr_eq(theirs, seat));
-    }
-
-    /// Who was only not ready may be asked again.
-    pub(crate) fn forgive(&mut self) {
-        self.seats.retain(|(_, said)| !matches!(said, Said::Later));
-    }
-
-    /// Who refused until an instant that has come may be asked again.
-    pub(crate) fn reopen(&mut self, now: Instant) {
-        let has_come = |no: &Rejected| no.opens_at().is_some_and(|at| at <= now);
-        self.seats.retain(|(_, said)| !matches!(said, Said::No(no) if has_come(no)));
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.seats.len()
-    }
-
-    fn admission(&self, seat: &Arc<Seat>) -> Option<Admission> {
-        let (_, said) = self.seats.iter().find(|(theirs, _)| Arc::ptr_eq(theirs, seat))?;
-        Some(Admission::Shut(match said {
-            Said::No(rejected) => rejected.opens_at(),
-            Said::Later | Said::Never => None,
-        }))
-    }
-
-    /// What all of them said, if they agree on the reason.
-    fn refusal(&self) -> Option<&Rejected> {
-        let mut refusals = self.seats.iter().map(|(_, said)| match said {
-            Said::No(rejected) => Some(rejected),
-            Said::Later | Said::Never => None,
-        });
-        let first = refusals.next()??;
-        refusals.all(|other| other.is_some_and(|other| other.reason() == first.reason())).then_some(first)
-    }
-}
 
 /// The member to send the call to, as an index into the lineup; or a refusal.
 pub(crate) fn select(
@@ -87,25 +27,17 @@ pub(crate) fn select(
     context: &CallContext,
     now: Instant,
 ) -> Result<usize, Rejected> {
-    let memory = Memory::of(context, balancer.settings.tries);
+    let history = History::of(context, balancer.settings.tries);
     let view = balancer.view(context, now);
-    let mut indices = Vec::with_capacity(lineup.seats.len());
     let mut candidates = Vec::with_capacity(lineup.seats.len());
     for (index, seat) in lineup.seats.iter().enumerate() {
-        let past = memory.past(seat);
-        let Some(mut candidate) = seat.candidate(context, view, past) else {
-            continue;
-        };
-        if let Some(admission) = spurned.admission(seat) {
-            candidate.admission = admission;
-        }
-        indices.push(index);
-        candidates.push(candidate);
+        let asked = spurned.admission(seat);
+        candidates.extend(seat.candidate(index, context, view, history.past(seat), asked));
     }
-    match balancer.choose(&candidates, context, now) {
-        Choice::Enter(chosen) => Ok(indices[chosen]),
+    let all_said_no = spurned.len() == candidates.len();
+    match balancer.choose(&mut candidates, context, now) {
+        Choice::Enter(index) => Ok(index),
         Choice::Refuse { is_late, until } => {
-            let all_said_no = spurned.len() == candidates.len();
             let reason = if is_late { late(context) } else { Reason::NoEndpoint };
             let theirs = spurned.refusal().filter(|_| all_said_no).cloned();
             let rejected = theirs.unwrap_or_else(|| Rejected::new(reason, NAME));
@@ -136,10 +68,10 @@ pub(crate) fn retry_at(
     if !may_go_elsewhere(outcome) {
         return None;
     }
-    let memory = Memory::of(context, balancer.settings.tries).after(context, seat, outcome);
+    let history = History::of(context, balancer.settings.tries).after(context, seat, outcome);
     let view = balancer.view(context, now);
-    let candidates = lineup.seats.iter().filter_map(|seat| seat.candidate(context, view, memory.past(seat)));
-    let candidates: Vec<_> = candidates.collect();
+    let seen = |(index, seat): (usize, &Arc<Seat>)| seat.candidate(index, context, view, history.past(seat), None);
+    let candidates: Vec<_> = lineup.seats.iter().enumerate().filter_map(seen).collect();
     if candidates.iter().any(|candidate| candidate.past == Past::Stay) {
         return None;
     }

@@ -21,15 +21,16 @@ use tower_service::Service;
 use crate::{
     Mark,
     balancer::Balancer,
-    fleet::Fleet,
     roster::Lineup,
     seat::Seat,
-    selection::{NAME, Said, Spurned, late, retry_at, select},
+    selection::{NAME, late, retry_at, select},
+    spurned::{Said, Spurned},
+    stacks::Stacks,
 };
 
 /// One send of a call: what is known before a member's stack has it, and what is needed should that refuse.
 pub(crate) struct Sending<S, B> {
-    fleet: Arc<Fleet<S>>,
+    stacks: Arc<Stacks<S>>,
     context: CallContext,
     request: Option<Request<B>>,
     /// What is sent if the chosen member refuses after all.
@@ -54,15 +55,16 @@ struct Readying<S> {
     mark: Option<Mark>,
 }
 
-/// How soon members that are all shut are asked again, where one says that it is open by then; doubles up to [`LONGEST_PAUSE`].
+/// How soon members that are all shut are asked again, where one says that it is open by then; doubles up to
+/// [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(1);
 
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl<S, B> Sending<S, B> {
-    pub(crate) fn new(fleet: Arc<Fleet<S>>, request: Request<B>, context: CallContext) -> Self {
+    pub(crate) fn new(stacks: Arc<Stacks<S>>, request: Request<B>, context: CallContext) -> Self {
         Self {
-            fleet,
+            stacks,
             context,
             request: Some(request),
             spare: None,
@@ -76,7 +78,7 @@ impl<S, B> Sending<S, B> {
     }
 
     fn balancer(&self) -> &Arc<Balancer> {
-        &self.fleet.balancer
+        &self.stacks.balancer
     }
 
     /// The clock was read for this call, and has gone on since.
@@ -165,7 +167,7 @@ where
             match self.select(&lineup, now) {
                 Ok(index) => {
                     let seat = &lineup.seats[index];
-                    let Some(stack) = self.fleet.stack(&lineup, seat) else {
+                    let Some(stack) = self.stacks.stack(&lineup, seat) else {
                         self.spurned.add(seat, Said::Never);
                         continue;
                     };
@@ -254,7 +256,7 @@ where
             self.spurned.add(&seat, Said::No(no));
             return;
         }
-        self.fleet.discard(&seat);
+        self.stacks.discard(&seat);
         if let Some(mut mark) = mark {
             let verdict = self.balancer().settings.classify.failure(&error, false);
             mark.never_got_ready(verdict.outcome);

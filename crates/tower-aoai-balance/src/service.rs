@@ -10,16 +10,16 @@ use http_body::Body;
 use tower_aoai_core::{BoxError, CallContext, Error, Replay};
 use tower_service::Service;
 
-use crate::{ResponseBody, ResponseFuture, fleet::Fleet};
+use crate::{ResponseBody, ResponseFuture, stacks::Stacks};
 
 /// The service of a [`BalanceLayer`](crate::BalanceLayer), over members' stacks `S`.
 pub struct Balance<S> {
-    fleet: Arc<Fleet<S>>,
+    stacks: Arc<Stacks<S>>,
 }
 
 impl<S> Balance<S> {
-    pub(crate) fn new(fleet: Fleet<S>) -> Self {
-        Self { fleet: Arc::new(fleet) }
+    pub(crate) fn new(stacks: Stacks<S>) -> Self {
+        Self { stacks: Arc::new(stacks) }
     }
 }
 
@@ -57,18 +57,18 @@ where
     /// come it is remembered how long was waited for nothing.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = CallContext::of(&mut request).clone();
-        ResponseFuture::new(Arc::clone(&self.fleet), request, context)
+        ResponseFuture::new(Arc::clone(&self.stacks), request, context)
     }
 }
 
 impl<S> Clone for Balance<S> {
     fn clone(&self) -> Self {
-        Self { fleet: Arc::clone(&self.fleet) }
+        Self { stacks: Arc::clone(&self.stacks) }
     }
 }
 
 impl<S> fmt::Debug for Balance<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fleet.fmt(f)
+        self.stacks.fmt(f)
     }
 }

@@ -20,6 +20,8 @@ pub use self::{standing::OutOfRotation, strategy::Strategy};
 /// A member as one call sees it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
+    /// What a [`Choice`] names it by.
+    pub(crate) index: usize,
     /// Its place among the [`Turns`].
     pub(crate) slot: usize,
     pub(crate) tier: usize,
@@ -97,6 +99,10 @@ impl Candidate {
         }
     }
 
+    fn starts_by(&self, at: Instant) -> bool {
+        self.start().is_some_and(|start| start <= at)
+    }
+
     fn starts_in_time(&self, ask: &Ask) -> bool {
         self.start().is_some_and(|start| ask.latest.is_none_or(|latest| start < latest))
     }
@@ -110,44 +116,44 @@ impl Candidate {
     }
 }
 
-/// Chooses among `candidates`.
+/// Chooses among `candidates`, of which it leaves those that the strategy chose from.
 ///
-/// A misconfigured member counts only if all are, and one where the call will never succeed only if it will at none. Then what the call has met decides, then whether it can start in time
-/// (and, as far as is known, end in time), then the tier, then the strategy.
-pub(crate) fn choose(candidates: &[Candidate], ask: &Ask, strategy: Strategy, turns: &mut Turns) -> Choice {
-    let all_are_out = candidates.iter().all(|candidate| candidate.rotation == Rotation::Out);
-    let in_rotation = |candidate: &&Candidate| all_are_out || candidate.rotation != Rotation::Out;
-    let none_is_left = candidates.iter().filter(in_rotation).all(|candidate| candidate.past == Past::Never);
-    let is_eligible =
-        |candidate: &&Candidate| in_rotation(candidate) && (none_is_left || candidate.past != Past::Never);
-    let is_able = |candidate: &Candidate| is_eligible(&candidate) && candidate.starts_in_time(ask);
+/// A misconfigured member counts only if all are, and one where the call will never succeed only if it will at none. Then
+/// what the call has met decides, then whether it can start in time (and, as far as is known, end in time), then the tier,
+/// then the strategy.
+pub(crate) fn choose(candidates: &mut Vec<Candidate>, ask: &Ask, strategy: Strategy, turns: &mut Turns) -> Choice {
+    retain_if_any(candidates, |candidate| candidate.rotation != Rotation::Out);
+    retain_if_any(candidates, |candidate| candidate.past != Past::Never);
+    let opens = |candidates: &[Candidate]| candidates.iter().filter_map(Candidate::opens).min();
 
-    let able = candidates.iter().filter(|candidate| is_able(candidate));
     // The deadline by what was learned, which may be wrong: it decides where to, not whether.
-    let best = able.map(|candidate| (candidate.past, !candidate.meets_deadline(ask), candidate.tier)).min();
-    let eligible = candidates.iter().filter(is_eligible);
-    let Some((past, misses_deadline, tier)) = best else {
-        let is_late = eligible.clone().any(|candidate| candidate.start().is_some());
-        return Choice::Refuse { is_late, until: eligible.filter_map(Candidate::opens).min() };
+    let rank = |candidate: &Candidate| (candidate.past, !candidate.meets_deadline(ask), candidate.tier);
+    let able = candidates.iter().filter(|candidate| candidate.starts_in_time(ask));
+    let Some(best) = able.clone().map(rank).min() else {
+        let is_late = candidates.iter().any(|candidate| candidate.start().is_some());
+        return Choice::Refuse { is_late, until: opens(candidates) };
     };
-    let is_chosen_from = |candidate: &Candidate| {
-        is_able(candidate)
-            && (candidate.past, !candidate.meets_deadline(ask), candidate.tier) == (past, misses_deadline, tier)
-    };
-    let among: Vec<usize> = (0..candidates.len()).filter(|&index| is_chosen_from(&candidates[index])).collect();
-    let soonest = among.iter().filter_map(|&index| candidates[index].start()).min().unwrap_or(ask.now);
+    let soonest = able.filter(|candidate| rank(candidate) == best).filter_map(Candidate::start).min();
+    let soonest = soonest.unwrap_or(ask.now);
     if soonest > ask.now && ask.is_retried {
-        let opens_sooner =
+        let (past, _, tier) = best;
+        let is_as_good =
             |candidate: &&Candidate| candidate.start().is_none() && candidate.past <= past && candidate.tier <= tier;
-        let until = eligible.filter(opens_sooner).filter_map(Candidate::opens).min();
+        let until = candidates.iter().filter(is_as_good).filter_map(Candidate::opens).min();
         if until.is_some_and(|until| until < soonest) {
             return Choice::Refuse { is_late: false, until };
         }
     }
-    let is_due = |index: &&usize| {
-        let candidate = &candidates[**index];
-        candidate.rotation == Rotation::Due && candidate.start().is_some_and(|start| start <= ask.now)
-    };
-    let probe = among.iter().find(is_due).copied();
-    Choice::Enter(probe.unwrap_or_else(|| strategy.choose(candidates, &among, soonest, ask, turns)))
+    candidates.retain(|candidate| candidate.starts_in_time(ask) && rank(candidate) == best);
+    let is_due = |candidate: &&Candidate| candidate.rotation == Rotation::Due && candidate.starts_by(ask.now);
+    let probe = candidates.iter().find(is_due).map(|candidate| candidate.index);
+    let chosen = probe.or_else(|| strategy.choose(candidates, soonest.max(ask.now), ask, turns));
+    chosen.map_or(Choice::Refuse { is_late: false, until: None }, Choice::Enter)
+}
+
+/// Leaves those who are `preferred`, unless nobody is.
+fn retain_if_any(candidates: &mut Vec<Candidate>, preferred: impl Fn(&Candidate) -> bool) {
+    if candidates.iter().any(&preferred) {
+        candidates.retain(preferred);
+    }
 }

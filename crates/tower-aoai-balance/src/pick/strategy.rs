@@ -1,5 +1,7 @@
 //! Which of a tier's members, all of which could serve the call in time.
 
+use std::cmp::Ordering;
+
 use tokio::time::Instant;
 
 use super::{Ask, Candidate, Turns};
@@ -34,70 +36,59 @@ const TIE: f64 = 0.05;
 const FAILURE: f64 = 5.0;
 
 impl Strategy {
-    /// One of `among`, which is not empty.
+    /// The index of one of `among`; `None` if there is none. The first of them starts at `soonest`, or before it.
     pub(super) fn choose(
         self,
-        candidates: &[Candidate],
-        among: &[usize],
+        among: &mut Vec<Candidate>,
         soonest: Instant,
         ask: &Ask,
         turns: &mut Turns,
-    ) -> usize {
+    ) -> Option<usize> {
         if self == Self::ExpectedFinish {
-            return expected_finish(candidates, among, ask);
+            return expected_finish(among, ask);
         }
-        let soonest = soonest.max(ask.now);
-        let at_once = |index: &&usize| candidates[**index].start().is_some_and(|start| start <= soonest);
-        let among = || among.iter().filter(at_once).copied();
+        among.retain(|candidate| candidate.starts_by(soonest));
         match self {
-            Self::RoundRobin => turns.next(among().map(|index| (index, candidates[index].slot, 1))),
-            Self::Weighted => {
-                turns.next(among().map(|index| (index, candidates[index].slot, candidates[index].weight)))
-            }
+            Self::RoundRobin => turns.next(among.iter().map(|candidate| (candidate.index, candidate.slot, 1))),
+            Self::Weighted => turns.next(among.iter().map(by_weight)),
             Self::Shuffle => {
-                let nth = (ask.draw * among().count() as f64) as usize;
-                among().nth(nth)
+                let nth = (ask.draw * among.len() as f64) as usize;
+                among.get(nth).or(among.last()).map(|candidate| candidate.index)
             }
-            Self::LeastInFlight | Self::ExpectedFinish => least_in_flight(candidates, among(), turns),
+            Self::LeastInFlight | Self::ExpectedFinish => least_in_flight(among, turns),
         }
-        .or_else(|| among().next())
-        .unwrap_or_default()
     }
 }
 
-/// Who has the fewest for its weight; of several the one whose turn it is.
-fn least_in_flight(
-    candidates: &[Candidate],
-    among: impl Iterator<Item = usize> + Clone,
-    turns: &mut Turns,
-) -> Option<usize> {
-    let load = |index: usize| {
-        let candidate = &candidates[index];
-        (candidate.risk > 0.0, candidate.load as f64 / f64::from(candidate.weight))
-    };
-    let least =
-        among.clone().map(load).min_by(|one, other| one.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal));
-    let ties = among.filter(|&index| least.is_some_and(|least| load(index) <= least));
-    turns.next(ties.map(|index| (index, candidates[index].slot, candidates[index].weight)))
+const fn by_weight(candidate: &Candidate) -> (usize, usize, u32) {
+    (candidate.index, candidate.slot, candidate.weight)
 }
 
-fn expected_finish(candidates: &[Candidate], among: &[usize], ask: &Ask) -> usize {
-    let known = among.iter().filter_map(|&index| candidates[index].takes);
+/// Who has the fewest for its weight; of several the one whose turn it is.
+fn least_in_flight(among: &[Candidate], turns: &mut Turns) -> Option<usize> {
+    let load = |candidate: &Candidate| (candidate.risk > 0.0, candidate.load as f64 / f64::from(candidate.weight));
+    let order = |one: &(bool, f64), other: &(bool, f64)| one.partial_cmp(other).unwrap_or(Ordering::Equal);
+    let least = among.iter().map(load).min_by(order)?;
+    turns.next(among.iter().filter(|candidate| load(candidate) <= least).map(by_weight))
+}
+
+fn expected_finish(among: &mut Vec<Candidate>, ask: &Ask) -> Option<usize> {
+    let known = among.iter().filter_map(|candidate| candidate.takes);
     let fastest = known.min_by(f64::total_cmp).unwrap_or_default();
-    let finish = |index: usize| {
-        let candidate = &candidates[index];
-        let wait = candidate.start().map_or(0.0, |start| start.saturating_duration_since(ask.now).as_secs_f64());
+    let finish = |candidate: &Candidate| {
+        let wait =
+            candidate.start().filter(|start| *start > ask.now).map_or(0.0, |start| (start - ask.now).as_secs_f64());
         // Who may well be as fast as the fastest, and who is not known, is worth a try.
         let takes = candidate.takes.map_or(fastest, |takes| fastest.max(takes * (1.0 - candidate.doubt)));
         wait + takes.max(candidate.silent) + candidate.risk * FAILURE
     };
-    let least = among.iter().map(|&index| finish(index)).min_by(f64::total_cmp).unwrap_or_default();
-    let ties = || among.iter().copied().filter(|&index| finish(index) <= least * (1.0 + TIE));
-    let total: f64 = ties().map(|index| f64::from(candidates[index].weight)).sum();
+    let least = among.iter().map(finish).min_by(f64::total_cmp)?;
+    among.retain(|candidate| finish(candidate) <= least * (1.0 + TIE));
+    let total: f64 = among.iter().map(|candidate| f64::from(candidate.weight)).sum();
     let mut left = ask.draw * total;
-    let drawn = ties().find(|&index| {
-        left -= f64::from(candidates[index].weight);
+    let drawn = among.iter().find(|candidate| {
+        left -= f64::from(candidate.weight);
         left < 0.0
     });
-    drawn.or_else(|| ties().next_back()).or(among.first().copied()).unwrap_or_default()
+    drawn.or(among.last()).map(|candidate| candidate.index)
 }

@@ -16,6 +16,7 @@ fn millis(millis: u64) -> Duration {
 /// An open member of which nothing is known.
 fn open(slot: usize, now: Instant) -> Candidate {
     Candidate {
+        index: slot,
         slot,
         tier: 0,
         weight: 1,
@@ -32,6 +33,12 @@ fn open(slot: usize, now: Instant) -> Candidate {
 
 fn ask(now: Instant) -> Ask {
     Ask { now, latest: None, deadline: None, is_retried: false, draw: 0.0 }
+}
+
+/// The choice among candidates that are known by their place.
+fn choose(candidates: &[Candidate], ask: &Ask, strategy: Strategy, turns: &mut Turns) -> Choice {
+    let numbered = candidates.iter().enumerate().map(|(index, candidate)| Candidate { index, ..*candidate });
+    super::choose(&mut numbered.collect(), ask, strategy, turns)
 }
 
 fn enter(candidates: &[Candidate], ask: &Ask, strategy: Strategy) -> Option<usize> {
@@ -64,7 +71,7 @@ prop_compose! {
             Some(until) => Admission::Shut(until.map(|until| now + millis(until))),
             None => Admission::At(now + millis(wait)),
         };
-        Candidate { slot, tier, weight, admission, rotation, past, load, takes, doubt, silent, risk }
+        Candidate { index: 0, slot, tier, weight, admission, rotation, past, load, takes, doubt, silent, risk }
     }
 }
 

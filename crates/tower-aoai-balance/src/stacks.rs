@@ -2,40 +2,39 @@
 
 use std::{fmt, sync::Arc};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 
 use crate::{balancer::Balancer, roster::Lineup, seat::Seat};
 
 /// Keeps the client wrapped for each member: a layer that makes a state for each service it makes keeps it as long as the
 /// member is there.
-pub(crate) struct Fleet<S> {
+pub(crate) struct Stacks<S> {
     pub(crate) balancer: Arc<Balancer>,
     wrap: Box<Wrap<S>>,
-    stacks: RwLock<Stacks<S>>,
+    kept: RwLock<Kept<S>>,
 }
 
 /// Wraps the client for a member, as long as that is there.
 type Wrap<S> = dyn Fn(&Seat) -> Option<S> + Send + Sync;
 
-struct Stacks<S> {
+struct Kept<S> {
     generation: u64,
     /// By the members' slots.
     slots: Vec<Option<(Arc<Seat>, S)>>,
 }
 
-impl<S> Fleet<S> {
+impl<S> Stacks<S> {
     /// Wraps the client for all who are there.
     pub(crate) fn new(balancer: Arc<Balancer>, wrap: Box<Wrap<S>>) -> Self {
-        let lineup = balancer.roster.lineup();
-        let fleet = Self { balancer, wrap, stacks: RwLock::new(Stacks { generation: 0, slots: Vec::new() }) };
-        fleet.muster(&lineup);
-        fleet
+        let stacks = Self { balancer, wrap, kept: RwLock::new(Kept { generation: 0, slots: Vec::new() }) };
+        drop(stacks.renew());
+        stacks
     }
 
     /// Whoever uses the member's stack next gets a new one: the old one said that it cannot be used any more.
     pub(crate) fn discard(&self, seat: &Arc<Seat>) {
-        let mut stacks = self.stacks.write();
-        let slot = stacks.slots.get_mut(seat.slot);
+        let mut kept = self.kept.write();
+        let slot = kept.slots.get_mut(seat.slot);
         if let Some(slot) = slot.filter(|slot| slot.as_ref().is_some_and(|(theirs, _)| Arc::ptr_eq(theirs, seat))) {
             *slot = None;
         }
@@ -46,26 +45,19 @@ impl<S> Fleet<S> {
     where
         S: Clone,
     {
-        self.kept(lineup.generation, seat).or_else(|| {
-            let lineup = self.balancer.roster.lineup();
-            self.muster(&lineup);
-            self.kept(lineup.generation, seat)
-        })
-    }
-
-    fn kept(&self, generation: u64, seat: &Arc<Seat>) -> Option<S>
-    where
-        S: Clone,
-    {
-        let stacks = self.stacks.read();
-        let (theirs, stack) = stacks.slots.get(seat.slot)?.as_ref()?;
-        (stacks.generation == generation && Arc::ptr_eq(theirs, seat)).then(|| stack.clone())
+        let kept = self.kept.read();
+        let is_current = kept.generation >= lineup.generation;
+        let stack = kept.stack(seat).filter(|_| is_current);
+        drop(kept);
+        stack.or_else(|| self.renew().stack(seat))
     }
 
     /// Wraps the client for those who are new; those who are no longer there are let go.
-    fn muster(&self, lineup: &Lineup) {
-        let mut stacks = self.stacks.write();
-        let Stacks { generation, slots } = &mut *stacks;
+    fn renew(&self) -> RwLockWriteGuard<'_, Kept<S>> {
+        let mut kept = self.kept.write();
+        // Looked at under the lock: whoever waited for it must not let go those who came meanwhile.
+        let lineup = self.balancer.roster.lineup();
+        let Kept { generation, slots } = &mut *kept;
         for slot in slots.iter_mut() {
             slot.take_if(|(theirs, _)| !lineup.seats.iter().any(|seat| Arc::ptr_eq(theirs, seat)));
         }
@@ -78,11 +70,19 @@ impl<S> Fleet<S> {
             }
         }
         *generation = lineup.generation;
+        kept
     }
 }
 
-impl<S> fmt::Debug for Fleet<S> {
+impl<S: Clone> Kept<S> {
+    fn stack(&self, seat: &Arc<Seat>) -> Option<S> {
+        let (theirs, stack) = self.slots.get(seat.slot)?.as_ref()?;
+        Arc::ptr_eq(theirs, seat).then(|| stack.clone())
+    }
+}
+
+impl<S> fmt::Debug for Stacks<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fleet").field("balancer", &self.balancer).finish_non_exhaustive()
+        f.debug_struct("Stacks").field("balancer", &self.balancer).finish_non_exhaustive()
     }
 }

@@ -8,12 +8,12 @@ use crate::{pick::Past, seat::Seat};
 
 /// The attempts of a call that failed.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct History {
     attempts: Vec<(Option<Arc<str>>, Outcome)>,
     tries_per_member: usize,
 }
 
-impl Memory {
+impl History {
     pub(crate) fn of(context: &CallContext, tries_per_member: usize) -> Self {
         let judged = |attempt: &Arc<Attempt>| Some((attempt.endpoint(), attempt.verdict()?.outcome));
         Self { attempts: context.attempts().iter().filter_map(judged).collect(), tries_per_member }
