@@ -120,7 +120,7 @@
 //! | round robin or shuffle, does not answer | 0 | 1.2 to 1.8 % | 0 to 10 s |
 //!
 //! `cargo bench -p tower-aoai-balance` measures what a choice costs, from 1 to 64 members, beside tower's. It asks each
-//! member's gates once, so it grows with the members: 5,200 instructions for one, and 700 more for each other one, plus
+//! member's gates once, so it grows with the members: 5,200 instructions for one, and 650 more for each other one, plus
 //! what its gates need. With more than one member the request's head is cloned for each send, for the case that a gate
 //! refuses after all.
 //!
