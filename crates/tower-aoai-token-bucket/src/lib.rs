@@ -62,10 +62,10 @@
 //! # When the server refuses after all
 //!
 //! A 429's hint shuts the gate for every call of the quota, so that one 429 stops the herd; when it is over, calls go at
-//! the quota's pace for as long again, up to a minute, not all at once. So does a 503 that says how long. A 429 without a hint shuts it for a
-//! second. A 429 for tokens says, too, that the server counts more than we do: from then on 3 % less of the limit is used,
-//! and a little more with every answer (0.002 %, near the share that was refused a tenth of that) until it is the whole
-//! again.
+//! the quota's pace for as long again, up to a minute, not all at once. So does a 503 that says how long. A 429 without a
+//! hint shuts it for a second. A 429 for tokens says, too, that the server counts more than we do: from then on 3 % less
+//! of the limit is used, and a little more with every answer (0.002 %, near the share that was refused a tenth of that)
+//! until it is the whole again.
 //!
 //! # What the answers teach
 //!
