@@ -154,7 +154,6 @@ impl Guard for Mark {}
 impl Drop for Mark {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.stamp();
         let progress = self.progress();
         let outcome = progress.verdict.map_or(Outcome::Cancelled, |verdict| verdict.outcome);
         match self.judged {

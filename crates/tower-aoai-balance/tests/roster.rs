@@ -1,6 +1,6 @@
 //! Members that are added, drained, removed and weighed while calls go on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http_body_util::BodyExt;
 use tokio::time::sleep;
@@ -134,6 +134,24 @@ async fn a_layer_with_a_state_for_each_service_keeps_it_from_call_to_call_and_th
     assert_eq!(entered, [1, 1], "its place is taken still, and the new member's is free");
     drop((calls, third));
     assert_nothing_is_held(&handle, "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stack_of_a_removed_member_is_let_go_with_the_next_call() {
+    let log = Log::default();
+    let client = Arc::new(());
+    let held = Arc::clone(&client);
+    let answers = answering(&log, |_| answer(200));
+    let leaf = tower::service_fn(move |request| {
+        let (answers, _client) = (answers.clone(), Arc::clone(&held));
+        answers.oneshot(request)
+    });
+    let layer = BalanceLayer::new([member!("a", Gate::open()), member!("b", Gate::open())]).expect("members");
+    let (handle, service) = (layer.handle(), layer.layer(leaf));
+    let with_both = Arc::strong_count(&client);
+    let _ = handle.remove("a").expect("it is there");
+    service.clone().oneshot(chat()).await.expect("an answer");
+    assert_eq!(Arc::strong_count(&client), with_both - 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -200,6 +200,8 @@ fn a_member_that_soon_opens_is_waited_for_only_if_somebody_comes_back() {
         assert_eq!(choose(&[wait, opens(0, 400)], &ask(now)), Choice::Enter(0));
         assert_eq!(choose(&[wait, opens(0, 600)], &retried), Choice::Enter(0));
         assert_eq!(choose(&[wait, opens(1, 400)], &retried), Choice::Enter(0), "a worse tier is not waited for");
+        let failed = Candidate { past: Past::Failed, ..opens(0, 400) };
+        assert_eq!(choose(&[wait, failed], &retried), Choice::Enter(0), "nor is one where it has failed");
     }
 }
 
