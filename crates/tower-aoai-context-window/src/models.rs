@@ -1,9 +1,10 @@
 //! What is known of the models, as data that a user can override.
 
 mod file;
-mod name;
 
 use std::{collections::HashMap, io, path::Path, sync::LazyLock};
+
+use tower_aoai_core::model_names;
 
 pub use self::file::ModelsError;
 use crate::Tokenizer;
@@ -60,13 +61,8 @@ impl Default for Images {
 
 /// The models that are known, by name.
 ///
-/// A name is looked for in this order; case does not matter:
-///
-/// 1. as it is;
-/// 2. a fine-tuned model's (`ft:gpt-4o-2024-08-06:org::id`, `gpt-4o-2024-08-06.ft-0123`) as that of its base model;
-/// 3. without one ending after the other that names a version: a date (`-2024-08-06`, `-0613`), `-preview`, `-latest`,
-///    `-version` and what follows;
-/// 4. `gpt-3.5` and `gpt35` as `gpt-35`, the spelling of Azure's deployments.
+/// A name is looked for by the rules of [`model_names`]: as it is, then as its base model's, then without date and
+/// version; case does not matter.
 ///
 /// Nothing else is guessed: `gpt-4o-something` is not known, and a deployment called `fast` has to be
 /// [named](Self::alias).
@@ -152,7 +148,7 @@ impl Models {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Model> {
         let as_it_is = self.by_name.get(name);
-        as_it_is.or_else(|| name::spellings(name).find_map(|name| self.by_name.get(&name)))
+        as_it_is.or_else(|| model_names(name).find_map(|name| self.by_name.get(&name)))
     }
 
     /// The date of the newest table that was read, as it is written there.

@@ -138,6 +138,7 @@ mod hint;
 pub mod include_usage;
 mod json_object;
 mod json_scan;
+mod model_name;
 pub mod observe;
 mod outcome;
 pub mod prepare;
@@ -166,6 +167,7 @@ pub use self::{
     generator::Generator,
     guard::{Guard, GuardedBody, GuardedFuture},
     include_usage::{IncludeUsage, IncludeUsageLayer},
+    model_name::model_names,
     observe::{Observe, ObserveLayer, ObservedBody, Observer},
     outcome::{Hint, HintSource, Outcome, Scope, Verdict},
     prepare::{Prepare, PrepareLayer},

@@ -1,11 +1,26 @@
-//! The names under which a model may stand in the table.
+//! The names under which a model may be known.
 
-/// Each in its turn; see [`Models`](super::Models).
-pub(super) fn spellings(name: &str) -> impl Iterator<Item = String> {
+/// The names under which a model may stand in a table of models, the likeliest first; all in lower case:
+///
+/// 1. the name as it is;
+/// 2. a fine-tuned model's (`ft:gpt-4o-2024-08-06:org::id`, `gpt-4o-2024-08-06.ft-0123`) as that of its base model;
+/// 3. without one ending after the other that names a version: a date (`-2024-08-06`, `-0613`), `-preview`, `-latest`,
+///    `-version` and what follows;
+/// 4. `gpt-3.5` and `gpt35` as `gpt-35`, the spelling of Azure's deployments.
+///
+/// Nothing else is guessed: `gpt-4o-something` is no `gpt-4o`.
+///
+/// ```
+/// use tower_aoai_core::model_names;
+///
+/// assert!(model_names("GPT-4o-2024-08-06").eq(["gpt-4o-2024-08-06", "gpt-4o"]));
+/// assert!(model_names("gpt-35-turbo").eq(["gpt-35-turbo"]));
+/// ```
+pub fn model_names(name: &str) -> impl Iterator<Item = String> {
     let written = name.to_lowercase();
     let base = base(&written).to_owned();
     let shorter = std::iter::successors(Some(base), |name| unversioned(name).map(str::to_owned));
-    std::iter::once(written).chain(shorter).flat_map(|name| {
+    std::iter::once(written.clone()).chain(shorter.filter(move |name| *name != written)).flat_map(|name| {
         let azures = name.strip_prefix("gpt-3.5").or_else(|| name.strip_prefix("gpt35"));
         let azures = azures.map(|rest| format!("gpt-35{rest}"));
         std::iter::once(name).chain(azures)
