@@ -37,7 +37,7 @@
 //! |---|---|---|
 //! | door | [`RejectedResponseLayer`](core::RejectedResponseLayer), [`PrepareLayer`](core::PrepareLayer) | works |
 //! | | `ContextWindowLayer` | works; counts exactly with feature `bpe`, and splits texts with feature `chunk` |
-//! | | `CostLayer` | its shape |
+//! | | `CostLayer` | works |
 //! | | [`DeadlineLayer`](core::DeadlineLayer) | works |
 //! | | `FallbackLayer` | works |
 //! | each leg | `RetryAfterLayer` | works |

@@ -1,0 +1,173 @@
+//! From a call's begin to its end.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use http::StatusCode;
+use tokio::time::Instant;
+use tower_aoai_core::{CallContext, Error, Guard, Rejected, Timeout, classify::ResponseHead};
+
+use crate::{
+    Spend, Tags,
+    assess::Seen,
+    books::{Books, Open},
+    layer::Settings,
+};
+
+/// What one call has cost, once it has ended: with the last byte of its answer, its error, or its cancellation.
+///
+/// An extension of the response; and, where the caller puts one into the request and keeps a clone, to be read also of
+/// calls that have no response.
+///
+/// ```
+/// use tower_aoai_cost::CallCost;
+///
+/// let cost = CallCost::new();
+/// let request = http::Request::post("/openai/v1/responses").extension(cost.clone()).body(()).unwrap();
+/// // … the request is sent, its answer read …
+/// if let Some(spend) = cost.get() {
+///     println!("{}", spend.cost());
+/// }
+/// # let _ = request;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct CallCost {
+    spend: Arc<OnceLock<Spend>>,
+}
+
+impl CallCost {
+    /// Of a call that has not ended.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the call has cost with all its attempts; `None` while it is under way.
+    #[must_use]
+    pub fn get(&self) -> Option<Spend> {
+        self.spend.get().copied()
+    }
+}
+
+/// What a call under way has reserved; an extension of its request, for the gates below.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    books: Arc<Books>,
+    open: Open,
+    /// Attempts that have been begun at a gate.
+    begun: AtomicU32,
+    /// Attempts for which is reserved.
+    covered: AtomicU32,
+}
+
+impl Hold {
+    /// Lets an attempt be sent, if what it may cost is reserved or can be.
+    pub(crate) fn admit(&self, now: Instant) -> Result<(), Rejected> {
+        let Held { books, open, begun, covered } = &*self.0;
+        if open.claims.is_empty() || begun.fetch_add(1, Relaxed) < covered.load(Relaxed) {
+            return Ok(());
+        }
+        books.another_attempt(open, now)?;
+        covered.fetch_add(1, Relaxed);
+        Ok(())
+    }
+}
+
+/// Books a call when it is dropped.
+#[derive(Debug)]
+pub struct Booking {
+    hold: Hold,
+    settings: Arc<Settings>,
+    context: CallContext,
+    tags: Tags,
+    cost: CallCost,
+    /// Attempts that the context's record had before: those of another call.
+    before: usize,
+    /// The status of its answer.
+    status: Option<StatusCode>,
+    /// It failed in a way in which the server may have done something.
+    may_be_billed: bool,
+}
+
+impl Booking {
+    pub(crate) fn new(
+        books: &Arc<Books>,
+        open: Open,
+        settings: Arc<Settings>,
+        context: CallContext,
+        tags: Tags,
+        cost: CallCost,
+    ) -> Self {
+        let (begun, covered) = (AtomicU32::new(0), AtomicU32::new(settings.attempts));
+        let hold = Hold(Arc::new(Held { books: Arc::clone(books), open, begun, covered }));
+        let before = context.attempt_count();
+        Self { hold, settings, context, tags, cost, before, status: None, may_be_billed: false }
+    }
+
+    pub(crate) fn hold(&self) -> Option<Hold> {
+        (!self.hold.0.open.claims.is_empty()).then(|| self.hold.clone())
+    }
+
+    pub(crate) fn cost(&self) -> &CallCost {
+        &self.cost
+    }
+
+    /// What is known of each attempt that may have been billed.
+    fn seen(&self) -> Vec<Seen> {
+        let kept = self.context.attempts();
+        let count = self.context.attempt_count();
+        let forgotten = count.saturating_sub(kept.len());
+        let mut seen: Vec<_> =
+            kept.iter().skip(self.before.saturating_sub(forgotten)).map(|kept| Seen::of(kept)).collect();
+        if let Some(last) = seen.last_mut() {
+            last.answered(self.status);
+        }
+        // Nobody knows any more what became of them.
+        seen.extend((self.before..forgotten).map(|_| Seen::unobserved(None)));
+        if seen.is_empty() && (self.status.is_some() || self.may_be_billed) {
+            seen.push(Seen::unobserved(self.status));
+        }
+        seen
+    }
+}
+
+impl Guard for Booking {
+    fn head(&mut self, head: ResponseHead<'_>) {
+        self.status = Some(head.status);
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.may_be_billed = match error {
+            Error::Rejected(_) => false,
+            Error::Timeout(timeout) => !matches!(timeout, Timeout::Connect | Timeout::Deadline),
+            _ => true,
+        };
+    }
+}
+
+impl Drop for Booking {
+    fn drop(&mut self) {
+        let seen = self.seen();
+        let call = self.context.call();
+        let assessor = self.settings.assessor();
+        let counted = seen.iter().find_map(Seen::counted_input);
+        let assess = |seen: &Seen| assessor.assess(call, seen, counted, self.tags.clone());
+        let mut spent: Vec<_> = seen.iter().map(assess).collect();
+        // The call itself is counted where its last attempt was.
+        match spent.last_mut() {
+            Some((_, spend)) => spend.calls = 1,
+            None => spent.push((self.tags.clone(), Spend { calls: 1, ..Spend::default() })),
+        }
+        let mut sum = Spend::default();
+        spent.iter().for_each(|(_, spend)| sum += *spend);
+        let Held { books, open, covered, .. } = &*self.hold.0;
+        books.close(open, open.worst.times(covered.load(Relaxed).into()), &spent);
+        // Of several calls with one, the first.
+        let _ = self.cost.spend.set(sum);
+    }
+}

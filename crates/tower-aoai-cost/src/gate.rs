@@ -1,0 +1,107 @@
+//! Below those who try again.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project::pin_project;
+use tower_aoai_core::{BoxError, CallContext, Error, Rejected};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::booking::Hold;
+
+/// Reserves for each attempt after the first, when it is about to be sent; below the layers that try again or elsewhere.
+///
+/// The [`CostLayer`](crate::CostLayer) above them reserves for one attempt (or [as many as it is
+/// told](crate::CostLayer::attempts)), but a call that is tried again may be billed again. Here the attempts beyond
+/// reserve what they may cost, or are refused with nothing sent, and so an enforced budget holds however often a call is
+/// tried. A call for which no budget is enforced passes through.
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use = "a layer does nothing until it wraps a service"]
+#[non_exhaustive]
+pub struct CostGateLayer {}
+
+/// The service of a [`CostGateLayer`].
+#[derive(Debug, Clone)]
+pub struct CostGate<S> {
+    inner: S,
+}
+
+impl<S> Layer<S> for CostGateLayer {
+    type Service = CostGate<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CostGate { inner }
+    }
+}
+
+impl<S, B, ResB> Service<Request<B>> for CostGate<S>
+where
+    S: Service<Request<B>, Response = Response<ResB>>,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<ResB>;
+    type Error = Error;
+    type Future = GateFuture<S::Future>;
+
+    /// Forwards the inner service's readiness.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Error::flatten)
+    }
+
+    /// # Errors
+    ///
+    /// A refusal with [`Reason::BudgetSpent`](tower_aoai_core::Reason::BudgetSpent), with nothing sent; and the inner
+    /// service's errors, [flattened](Error::flatten).
+    ///
+    /// # Cancellation
+    ///
+    /// What was reserved for the attempt is settled with the call, above.
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let hold = request.extensions().get::<Hold>().cloned();
+        let refused = hold.and_then(|hold| hold.admit(CallContext::of(&mut request).now()).err());
+        let state = match refused {
+            Some(rejected) => GateState::Refused(Some(rejected)),
+            None => GateState::Calling(self.inner.call(request)),
+        };
+        GateFuture { state }
+    }
+}
+
+/// The future of a [`CostGate`].
+#[pin_project]
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct GateFuture<F> {
+    #[pin]
+    state: GateState<F>,
+}
+
+#[pin_project(project = GateProj)]
+#[derive(Debug)]
+enum GateState<F> {
+    Calling(#[pin] F),
+    /// `None` once it was told.
+    Refused(Option<Rejected>),
+}
+
+impl<F, B, E> Future for GateFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<B>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            GateProj::Calling(inner) => Poll::Ready(ready!(inner.poll(cx)).map_err(Error::flatten)),
+            GateProj::Refused(rejected) => {
+                rejected.take().map_or(Poll::Pending, |rejected| Poll::Ready(Err(rejected.into())))
+            }
+        }
+    }
+}
