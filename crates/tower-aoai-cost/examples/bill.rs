@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run -p tower-aoai-cost --example bill
 //! ```
-#![allow(clippy::print_stdout, reason = "an example that prints")]
+#![expect(clippy::print_stdout, reason = "a bill is what it is for")]
 
 use std::time::Duration;
 
