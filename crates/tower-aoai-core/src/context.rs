@@ -63,6 +63,13 @@ struct Log {
     retry_at: Option<Instant>,
 }
 
+impl Log {
+    /// Attempts that were sent.
+    fn sent(&self) -> usize {
+        self.forgotten + self.attempts.iter().filter(|attempt| attempt.is_sent()).count()
+    }
+}
+
 /// The attempts that a call's record keeps; of more, the oldest are only counted.
 const ATTEMPTS_KEPT: usize = 64;
 
@@ -335,8 +342,7 @@ impl CallContext {
     /// How many attempts of the whole call were sent.
     #[must_use]
     pub fn attempt_count(&self) -> usize {
-        let log = self.record.log.lock();
-        log.forgotten + log.attempts.iter().filter(|attempt| attempt.is_sent()).count()
+        self.record.log.lock().sent()
     }
 
     /// From when on the call may be tried again, as a layer below knows better than the answer: a balancer with another
@@ -354,7 +360,12 @@ impl CallContext {
     /// Who served the call, as far as the layers have said.
     #[must_use]
     pub fn served(&self) -> Served {
-        self.record.log.lock().served.clone()
+        let log = self.record.log.lock();
+        let named = log.attempts.last().and_then(|attempt| attempt.model());
+        let mut served = log.served.clone();
+        served.attempts = log.sent();
+        served.model = named.or(served.model);
+        served
     }
 
     /// Says which leg the call goes into ([`Served::leg`]); returns the attempt that was begun last before that, and

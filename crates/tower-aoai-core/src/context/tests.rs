@@ -68,6 +68,7 @@ fn an_attempt_is_shared_until_it_is_sent_and_only_what_was_sent_counts() {
     bucket.mark_sent(context.now());
     assert!(!Arc::ptr_eq(&breaker, &context.attempt()));
     assert_eq!(context.attempt_count(), 1);
+    assert_eq!(context.served().attempts, 1, "also for who keeps the context and has no answer");
     assert!(Arc::ptr_eq(&context.attempts()[0], &breaker));
 }
 

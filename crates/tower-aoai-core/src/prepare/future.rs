@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{NAME, collect::Collect};
-use crate::{BoxError, Call, CallContext, Error, POLLED_AGAIN, Reason, Rejected, RequestBody, Served};
+use crate::{BoxError, Call, CallContext, Error, POLLED_AGAIN, Reason, Rejected, RequestBody};
 
 /// What [`Prepare`](super::Prepare) answers with: collects the body, then calls the inner service.
 #[pin_project]
@@ -112,12 +112,7 @@ fn prepared(head: Request<()>, body: Bytes, started: Instant, now: Instant) -> (
 }
 
 fn answered<R>(mut response: Response<R>, context: &CallContext) -> Response<R> {
-    response.extensions_mut().get_or_insert_with(|| {
-        let mut served = Served { attempts: context.attempt_count(), ..context.served() };
-        let named = context.last_attempt().and_then(|attempt| attempt.model());
-        served.model = named.or(served.model);
-        served
-    });
+    response.extensions_mut().get_or_insert_with(|| context.served());
     response
 }
 
