@@ -134,7 +134,6 @@ impl Assessor<'_> {
         let priced = prompt.and_then(|prompt| self.priced(call, seen, prompt));
         let (Some(prompt), Some(priced)) = (prompt, priced) else {
             spend.unpriced = Column { attempts: 1, tokens: usage.unwrap_or_default(), ..Column::default() };
-            warn_unpriced(&tags);
             return (tags, spend);
         };
         match usage {
@@ -266,12 +265,3 @@ fn estimated_output(call: &Call, seen: &Seen, priced: &Priced) -> u64 {
 
 /// Tokens that are on their way when a stream is cut.
 const SENT_AHEAD: u64 = 16;
-
-fn warn_unpriced(tags: &Tags) {
-    tracing::warn!(
-        target: "tower_aoai::cost",
-        model = tags.get(Tag::Model).unwrap_or("unknown"),
-        deployment = tags.get(Tag::Deployment).unwrap_or("unknown"),
-        "an attempt has no price: it is booked as unpriced; name its model's price, or which model its deployment is"
-    );
-}

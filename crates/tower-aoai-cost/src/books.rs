@@ -1,6 +1,8 @@
 //! Ledger, budgets and log under one lock.
 
 use std::{
+    collections::BTreeSet,
+    fmt,
     sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -10,7 +12,7 @@ use tokio::time::Instant;
 use tower_aoai_core::{Reason, Rejected};
 
 use crate::{
-    Budget, Money, Spend, Tags,
+    Budget, Money, Spend, Tag, Tags,
     account::{Accounts, Claim, Refusal},
     alert::{Alert, Outlets},
     ledger::{Bounds, Entry, Ledger},
@@ -19,7 +21,6 @@ use crate::{
 };
 
 /// What all services of a layer share.
-#[derive(Debug)]
 pub(crate) struct Books {
     state: Mutex<State>,
     pub(crate) outlets: Mutex<Outlets>,
@@ -32,7 +33,12 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) accounts: Accounts,
     pub(crate) counts: Counts,
+    /// Models without a price that were told of.
+    pub(crate) told_unpriced: BTreeSet<Arc<str>>,
 }
+
+/// Models without a price that are told of; of more, calls are only counted.
+const UNPRICED_TOLD: usize = 64;
 
 /// Calls, apart from what they cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -162,10 +168,11 @@ impl Books {
     /// Ends a call: what was reserved goes back, what was spent is booked.
     pub(crate) fn close(&self, open: &Open, reserved: Money, spent: &[(Tags, Spend)]) {
         let mut alerts = Vec::new();
+        let mut unpriced = Vec::new();
         let records = self.pipe().map(|_| log::encode_all(open.seconds, spent));
         {
             let mut state = self.state.lock();
-            let State { ledger, accounts, counts } = &mut *state;
+            let State { ledger, accounts, counts, told_unpriced } = &mut *state;
             counts.open = counts.open.saturating_sub(1);
             counts.ended += 1;
             let mut cost = Money::ZERO;
@@ -173,6 +180,13 @@ impl Books {
                 let key = ledger.key(tags);
                 cost = cost + spend.cost();
                 counts.attempts += spend.attempts();
+                if spend.unpriced.attempts > 0 && told_unpriced.len() < UNPRICED_TOLD {
+                    let model = tags.get(Tag::Model).or(tags.get(Tag::Deployment)).unwrap_or("(unknown)");
+                    if !told_unpriced.contains(model) {
+                        told_unpriced.insert(model.into());
+                        unpriced.push(model);
+                    }
+                }
                 accounts.settle(&key, open.seconds, spend.cost(), ledger, &mut alerts);
                 ledger.book(open.seconds, &Entry { key, spend: *spend });
             }
@@ -181,6 +195,9 @@ impl Books {
             if let (Some(pipe), Some(records)) = (self.pipe(), records) {
                 pipe.push(&records);
             }
+        }
+        for model in unpriced {
+            tracing::warn!(target: "tower_aoai::cost", model, "attempts have no price and are booked as unpriced: name the price of this model, or say which model this deployment is");
         }
         self.tell(alerts);
     }
@@ -209,6 +226,13 @@ impl Books {
             Some(until) => rejected.detail(detail).until(until),
             None => rejected.detail(detail),
         }
+    }
+}
+
+/// Not the books themselves: they are long.
+impl fmt::Debug for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Books").field("log", &self.pipe.get().is_some()).finish_non_exhaustive()
     }
 }
 

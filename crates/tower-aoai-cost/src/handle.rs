@@ -76,6 +76,8 @@ impl CostHandle {
     }
 
     /// What was spent by all that is asked for. A call is booked when it has ended, in the hour in which it began.
+    ///
+    /// It looks at each row of the span, while bookings wait: some nanoseconds a row.
     #[must_use]
     pub fn sum(&self, query: &Query) -> Spend {
         self.books.with(|state| state.ledger.sum(query))
@@ -125,6 +127,7 @@ impl CostHandle {
         self.books.with(|state| {
             state.ledger.clear();
             state.accounts.clear();
+            state.told_unpriced.clear();
             let open = state.counts.open;
             state.counts = crate::books::Counts { open, ..Default::default() };
             if let Some(pipe) = self.books.pipe() {

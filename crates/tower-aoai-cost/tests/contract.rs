@@ -22,11 +22,9 @@ use tokio::time::Instant;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai_core::{
-    Attempt, CallContext, Error, IncludeUsageLayer, ObserveLayer, Outcome, PrepareLayer, Reason, Rejected, RequestBody,
+    Attempt, CallContext, Error, IncludeUsageLayer, ObserveLayer, Outcome, PrepareLayer, RequestBody,
 };
-use tower_aoai_cost::{
-    Budget, CallCost, CostLayer, DeploymentType, Money, Period, Prices, Query, Rates, Spend, Tag, Tags, UnknownPrice,
-};
+use tower_aoai_cost::{Budget, CallCost, CostLayer, Money, Period, Query, Spend, Tag, Tags};
 
 /// A stack whose transport always answers like this.
 fn serving(
@@ -68,92 +66,6 @@ async fn a_call_is_booked_by_what_the_answer_says_when_its_body_has_ended() {
     let values: Vec<_> = by[0].values.iter().map(|value| &**value).collect();
     assert_eq!((values, by.len()), (vec!["summarise", "planner", "", "gpt-4o-2024-08-06", "some-name"], 1));
     assert_eq!(handle.spans(Period::Hour)[0].to_string(), "2026-11-19 22:00");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_provisioned_deployment_serves_costs_nothing_and_what_it_spills_does() {
-    let prices = Prices::built_in().deployment("ptu", "gpt-4o", DeploymentType::Provisioned);
-    let layer = layer().prices(prices);
-    read(serving(&layer, 200, USED).oneshot(small("ptu")).await.expect("an answer")).await;
-    let spend = total(&layer);
-    assert_eq!((attempts_and_cost(spend.provisioned), spend.provisioned.tokens.input), ((1, Money::ZERO), 100));
-    assert_eq!((spend.cost(), spend.exact.attempts), (Money::ZERO, 0));
-
-    let spilled =
-        ServiceBuilder::new().layer(PrepareLayer::new()).layer(layer.clone()).layer(ObserveLayer::new()).service(
-            service_fn(|_: Request<RequestBody>| async {
-                let mut response = answer(200, USED);
-                response.headers_mut().insert("x-ms-deployment-name", "standard".parse().expect("a value"));
-                response.headers_mut().insert("x-ms-spillover-from-deployment", "ptu".parse().expect("a value"));
-                Ok::<_, Error>(response)
-            }),
-        );
-    read(spilled.oneshot(small("ptu")).await.expect("an answer")).await;
-    assert_eq!(attempts_and_cost(total(&layer).exact), (1, COST));
-    let standard = Query::total().tag(Tag::Deployment, "standard");
-    assert_eq!(layer.handle().sum(&standard).cost(), COST);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_tier_and_the_deployment_decide_the_price() {
-    let flex = r#"{"model":"gpt-4o","service_tier":"flex","usage":{"prompt_tokens":1000000,"completion_tokens":0}}"#;
-    let prices = Prices::built_in().deployment("zone", "gpt-4o", DeploymentType::DataZone);
-    let layer = layer().prices(prices);
-    read(serving(&layer, 200, flex).oneshot(small("gpt-4o")).await.expect("an answer")).await;
-    assert_eq!(total(&layer).exact.cost, Money::cents(125));
-    read(serving(&layer, 200, flex).oneshot(small("zone")).await.expect("an answer")).await;
-    assert_eq!(total(&layer).exact.cost, Money::cents(125) + Money::nano_dollars(1_375_000_000));
-    let strange =
-        r#"{"model":"gpt-4o","service_tier":"scale","usage":{"prompt_tokens":1000000,"completion_tokens":0}}"#;
-    read(serving(&layer, 200, strange).oneshot(small("gpt-4o")).await.expect("an answer")).await;
-    assert_eq!(attempts_and_cost(total(&layer).estimated), (1, Money::cents(250)), "a tier that is not known");
-}
-
-#[tokio::test(start_paused = true)]
-async fn failures_are_booked_as_far_as_they_may_be_billed() {
-    // The prompt is 34 tokens by the estimate; ten of output were asked for.
-    let prompt = 34 * 2_500;
-    for (status, body, estimated) in [
-        (400, r#"{"error":{"code":"content_filter"}}"#, Some(prompt)),
-        (400, r#"{"error":{"code":"context_length_exceeded"}}"#, Some(prompt)),
-        (408, "{}", Some(prompt + 100_000)),
-        (500, "{}", Some(prompt)),
-        (503, "", Some(prompt)),
-        (429, r#"{"error":{"code":"429"}}"#, None),
-        (401, "{}", None),
-        (404, r#"{"error":{"code":"DeploymentNotFound"}}"#, None),
-        (422, "{}", None),
-        (200, "{}", Some(prompt + 100_000)),
-    ] {
-        let layer = layer();
-        read(serving(&layer, status, body).oneshot(small("gpt-4o")).await.expect("an answer")).await;
-        let spend = total(&layer);
-        let context = format!("{status} {body}: {spend:?}");
-        let expected = estimated.map_or((0, Money::ZERO), |cost| (1, Money::nano_dollars(cost)));
-        assert_eq!(attempts_and_cost(spend.estimated), expected, "{context}");
-        assert_eq!((spend.free, spend.calls), (u64::from(estimated.is_none()), 1), "{context}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_that_fails_is_an_estimate_and_a_refusal_below_is_nothing() {
-    let failing = |error: fn() -> Error| {
-        let layer = layer();
-        let service = ServiceBuilder::new()
-            .layer(PrepareLayer::new())
-            .layer(layer.clone())
-            .layer(ObserveLayer::new())
-            .service(service_fn(move |_: Request<RequestBody>| async move { Err::<Response<Plain>, _>(error()) }));
-        async move {
-            let error = service.oneshot(small("gpt-4o")).await.map(|_| ()).expect_err("it fails");
-            (error, total(&layer))
-        }
-    };
-    let (_, spend) = failing(|| Error::Transport("reset".into())).await;
-    assert_eq!((spend.estimated.attempts, spend.estimated.tokens.output), (1, 10));
-    let (error, spend) = failing(|| Rejected::new(Reason::QueueFull, "inner").into()).await;
-    assert_eq!(error.rejected().map(Rejected::by), Some("inner"));
-    assert_eq!((spend.attempts(), spend.free, spend.cost(), spend.calls), (1, 1, Money::ZERO, 1));
 }
 
 const CHUNK: &str = r#"{"model":"gpt-4o-2024-08-06","choices":[{"index":0,"delta":{"content":"word"}}]}"#;
@@ -277,38 +189,6 @@ async fn alone_without_door_and_observer_an_answer_is_an_estimate() {
     read(service.oneshot(small("gpt-4o")).await.expect("an answer")).await;
     let spend = total(&layer);
     assert_eq!((spend.estimated.attempts, spend.estimated.tokens.output, spend.exact.attempts), (1, 10, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn dollar3_an_unknown_price_is_unpriced_refused_or_assumed_and_never_nothing() {
-    let unknown = r#"{"model":"gpt-99","usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
-    let with = |policy| layer().unknown_price(policy);
-    let warn = with(UnknownPrice::Warn);
-    read(serving(&warn, 200, unknown).oneshot(small("mystery")).await.expect("let through")).await;
-    let spend = total(&warn);
-    assert_eq!((attempts_and_cost(spend.unpriced), spend.unpriced.tokens.input), ((1, Money::ZERO), 7));
-    assert_eq!(spend.exact.attempts + spend.estimated.attempts + spend.free, 0);
-
-    let refuse = with(UnknownPrice::Refuse);
-    let error = serving(&refuse, 200, unknown).oneshot(small("mystery")).await.map(|_| ()).expect_err("refused");
-    assert_eq!(error.rejected().map(Rejected::reason), Some(Reason::BudgetSpent));
-    assert!(error.to_string().contains("the price of \"mystery\" is not known"), "{error}");
-    assert_eq!((refuse.handle().snapshot().refused_unpriced, total(&refuse).calls), (1, 0));
-
-    let assume = with(UnknownPrice::Assume(Rates::per_million(Money::dollars(1), Money::dollars(2))));
-    read(serving(&assume, 200, unknown).oneshot(small("mystery")).await.expect("an answer")).await;
-    assert_eq!(attempts_and_cost(total(&assume).estimated), (1, Money::nano_dollars(7 * 1_000 + 3 * 2_000)));
-
-    // What was asked for has a price, what answered has none.
-    read(serving(&warn, 200, unknown).oneshot(small("gpt-4o")).await.expect("an answer")).await;
-    assert_eq!(attempts_and_cost(total(&warn).estimated), (1, Money::nano_dollars(7 * 2_500 + 3 * 10_000)));
-
-    // A body that cannot be read, and no usage.
-    let layer = layer();
-    let blind = layer.layer(service_fn(|_: Request<()>| async { Ok::<_, Error>(answer(200, "{}")) }));
-    let request = Request::post("/openai/deployments/gpt-4o/chat/completions?api-version=1").body(()).expect("valid");
-    read(blind.oneshot(request).await.expect("an answer")).await;
-    assert_eq!(total(&layer).unpriced.attempts, 1);
 }
 
 #[tokio::test(start_paused = true)]
