@@ -104,8 +104,6 @@ pub(crate) struct Assessor<'a> {
 struct Priced {
     quote: Quote,
     is_certain: bool,
-    max_output: u64,
-    reasons: bool,
 }
 
 impl Assessor<'_> {
@@ -131,7 +129,7 @@ impl Assessor<'_> {
         }
         let usage = seen.usage.map(Tokens::from);
         let prompt = usage.map_or_else(|| estimated_input(call, counted_input), |tokens| Some(tokens.input));
-        let priced = prompt.and_then(|prompt| self.priced(call, seen, prompt));
+        let priced = prompt.and_then(|prompt| self.priced(call, seen, kind, prompt));
         let (Some(prompt), Some(priced)) = (prompt, priced) else {
             spend.unpriced = Column { attempts: 1, tokens: usage.unwrap_or_default(), ..Column::default() };
             return (tags, spend);
@@ -160,17 +158,19 @@ impl Assessor<'_> {
             return None;
         }
         let prompt = (call.body_bytes > 0).then_some(call.prompt_bytes.max(1) as u64)?;
-        let priced = self.priced(call, &Seen::default(), prompt)?;
+        let nothing = Seen::default();
+        let priced = self.priced(call, &nothing, self.kind(call, &nothing), prompt)?;
         let output = match call.operation {
             Operation::Embeddings => 0,
-            _ => call.max_output_tokens.unwrap_or(priced.max_output).saturating_mul(call.choices.max(1)),
+            _ => call.max_output_tokens.unwrap_or(priced.quote.max_output).saturating_mul(call.choices.max(1)),
         };
         Some(priced.quote.rates.worst(prompt, output))
     }
 
     /// Whether the price of what a call asks for is known.
     pub(crate) fn knows(&self, call: &Call) -> bool {
-        call.operation == Operation::Other || self.priced(call, &Seen::default(), 0).is_some()
+        let nothing = Seen::default();
+        call.operation == Operation::Other || self.priced(call, &nothing, self.kind(call, &nothing), 0).is_some()
     }
 
     /// How what answered is billed. The name that the answer gives goes before those of who sent it: what a provisioned
@@ -191,21 +191,16 @@ impl Assessor<'_> {
     }
 
     /// The price of what answered; else of what was asked for, by whatever name it has.
-    fn priced(&self, call: &Call, seen: &Seen, prompt: u64) -> Option<Priced> {
-        let kind = match self.kind(call, seen) {
-            // The most that it can cost is what it costs elsewhere.
-            kind if kind.is_provisioned() => DeploymentType::Global,
-            kind => kind,
-        };
+    fn priced(&self, call: &Call, seen: &Seen, kind: DeploymentType, prompt: u64) -> Option<Priced> {
+        // The most that it can cost is what it costs elsewhere.
+        let kind = if kind.is_provisioned() { DeploymentType::Global } else { kind };
         let (tier, knows_tier) = match seen.service_tier.as_deref() {
             None => (self.usual_tier, true),
             Some(name) => ServiceTier::named(name).map_or((self.usual_tier, false), |tier| (tier, true)),
         };
         let priced = |model: &str, is_certain: bool| {
             let quote = self.prices.quote(model, kind, tier, prompt)?;
-            let (max_output, reasons) = self.prices.output_of(model).unwrap_or((ASSUMED_OUTPUT, true));
-            let is_certain = is_certain && knows_tier && !quote.is_assumed;
-            Some(Priced { quote, is_certain, max_output, reasons })
+            Some(Priced { quote, is_certain: is_certain && knows_tier && !quote.is_assumed })
         };
         let answered = seen.model.as_deref();
         if let Some(known) = answered.and_then(|model| priced(model, true)) {
@@ -236,8 +231,7 @@ impl Assessor<'_> {
 }
 
 const fn assumed(rates: Rates) -> Priced {
-    let quote = Quote { rates, is_assumed: true };
-    Priced { quote, is_certain: false, max_output: ASSUMED_OUTPUT, reasons: true }
+    Priced { quote: Quote { rates, is_assumed: true, max_output: ASSUMED_OUTPUT, reasons: true }, is_certain: false }
 }
 
 fn estimated_input(call: &Call, counted: Option<u64>) -> Option<u64> {
@@ -254,12 +248,13 @@ fn estimated_output(call: &Call, seen: &Seen, priced: &Priced) -> u64 {
         return 0;
     }
     let choices = call.choices.max(1);
-    let most = call.max_output_tokens.unwrap_or(priced.max_output).saturating_mul(choices);
-    if call.stream && seen.has_content && !priced.reasons {
+    let most = call.max_output_tokens.unwrap_or(priced.quote.max_output).saturating_mul(choices);
+    if call.stream && seen.has_content && !priced.quote.reasons {
         // An event is a token as a rule, and more where the server sends in bursts; some are made and not yet sent.
         return seen.content_events.saturating_mul(2).saturating_add(SENT_AHEAD).min(most);
     }
-    let expected = call.max_output_tokens.unwrap_or(ASSUMED_OUTPUT.min(priced.max_output)).saturating_mul(choices);
+    let expected =
+        call.max_output_tokens.unwrap_or(ASSUMED_OUTPUT.min(priced.quote.max_output)).saturating_mul(choices);
     expected.max(seen.content_events).min(most)
 }
 

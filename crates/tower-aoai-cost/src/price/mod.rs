@@ -135,6 +135,10 @@ pub(crate) struct Quote {
     pub(crate) rates: Rates,
     /// The factor that made it is only assumed.
     pub(crate) is_assumed: bool,
+    /// The most output of one answer.
+    pub(crate) max_output: u64,
+    /// A part of the output is not seen.
+    pub(crate) reasons: bool,
 }
 
 impl Prices {
@@ -237,9 +241,10 @@ impl Prices {
         prompt_tokens: u64,
     ) -> Option<Quote> {
         let tier = if deployment == DeploymentType::Batch { ServiceTier::Batch } else { tier };
-        let special = self.find(model, |name| self.special.get(&(name.to_owned(), deployment)));
-        if let Some(price) = special {
-            return Some(price.quote(tier, prompt_tokens, &self.factors));
+        if !self.special.is_empty()
+            && let Some(special) = model_names(model).find_map(|name| self.special.get(&(name, deployment)))
+        {
+            return Some(special.quote(tier, prompt_tokens, &self.factors));
         }
         let price = self.model(model)?;
         let mut quote = price.quote(tier, prompt_tokens, &self.factors);
@@ -248,24 +253,15 @@ impl Prices {
     }
 
     pub(crate) fn deployed(&self, name: &str) -> Option<&Deployed> {
+        if self.deployments.is_empty() {
+            return None;
+        }
         self.deployments.get(name).or_else(|| self.deployments.get(&name.to_lowercase()))
-    }
-
-    /// The most output of one answer, and whether a part of it may not be seen.
-    pub(crate) fn output_of(&self, model: &str) -> Option<(u64, bool)> {
-        self.model(model).map(|price| (price.max_output, price.reasons))
     }
 
     fn model(&self, name: &str) -> Option<&ModelPrice> {
         let as_it_is = self.models.get(name);
-        as_it_is.or_else(|| self.find(name, |name| self.models.get(name)))
-    }
-
-    fn find<'a>(&'a self, model: &str, get: impl Fn(&str) -> Option<&'a ModelPrice>) -> Option<&'a ModelPrice> {
-        if self.special.is_empty() && self.models.is_empty() {
-            return None;
-        }
-        model_names(model).find_map(|name| get(&name))
+        as_it_is.or_else(|| model_names(name).find_map(|name| self.models.get(&name)))
     }
 }
 

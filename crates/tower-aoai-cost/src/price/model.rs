@@ -58,14 +58,15 @@ impl ModelPrice {
     }
 
     pub(super) fn quote(&self, tier: ServiceTier, prompt_tokens: u64, factors: &Factors) -> Quote {
-        let sure = |rates| Quote { rates, is_assumed: false };
+        let Self { max_output, reasons, .. } = *self;
+        let sure = |rates| Quote { rates, is_assumed: false, max_output, reasons };
         let quote = match tier {
             ServiceTier::Default => sure(self.plain),
             ServiceTier::Batch => sure(self.batch.unwrap_or_else(|| self.plain.per_mille(factors.batch))),
             ServiceTier::Flex => sure(self.flex.unwrap_or_else(|| self.plain.per_mille(factors.flex))),
             ServiceTier::Priority => match self.priority {
                 Some(rates) => sure(rates),
-                None => Quote { rates: self.plain.per_mille(factors.priority), is_assumed: true },
+                None => Quote { is_assumed: true, ..sure(self.plain.per_mille(factors.priority)) },
             },
         };
         match self.long {
