@@ -375,8 +375,18 @@ fn t1_it_is_always_ready_and_asks_no_leg_before_it_is_called() {
     for _ in 0..3 {
         assert!(service.poll_ready(&mut cx).is_ready());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t3_a_call_that_is_never_polled_holds_no_readiness_and_sends_nothing() {
+    let ((a, mut first), (b, _second)) = (leg("a"), leg("b"));
+    first.allow(1);
+    let (mut service, _) = fallback([a, b]);
     drop(service.call(request()));
-    assert!(is_idle(&mut first), "t3: a future that was never polled sends nothing");
+    assert!(is_idle(&mut first));
+    let mut call = task::spawn(service.oneshot(request()));
+    next(&mut call, &mut first).await.1.send_response(answer(200, "the one place is free"));
+    ready(call.poll()).expect("an answer");
 }
 
 #[tokio::test(start_paused = true)]
