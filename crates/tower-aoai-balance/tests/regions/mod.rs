@@ -193,13 +193,13 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{} calls, {} failed, {:.3} requests a call; of the requests, {:.1} % to the region before its outage, \
-             {:.2} % during it; back after {:?} s",
+             {:.2} % during it; {}",
             self.calls,
             self.failed,
             self.attempts(),
             100.0 * self.share_of_down(10, DOWN_FROM),
             100.0 * self.share_of_down(DOWN_FROM, DOWN_UNTIL),
-            self.back_after(),
+            self.back_after().map_or_else(|| "not back".to_owned(), |seconds| format!("back after {seconds} s")),
         )
     }
 }
