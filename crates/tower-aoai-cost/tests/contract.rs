@@ -17,7 +17,7 @@ use futures_util::stream;
 use http::{HeaderName, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use support::{COST, Plain, USED, answer, attempts_and_cost, chat, layer, read, small};
+use support::{COST, Plain, USED, answer, attempts_and_cost, chat, layer, read, serving, small, total};
 use tokio::time::Instant;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -25,24 +25,6 @@ use tower_aoai_core::{
     Attempt, CallContext, Error, IncludeUsageLayer, ObserveLayer, Outcome, PrepareLayer, RequestBody,
 };
 use tower_aoai_cost::{Budget, CallCost, CostLayer, Money, Period, Query, Spend, Tag, Tags};
-
-/// A stack whose transport always answers like this.
-fn serving(
-    layer: &CostLayer,
-    status: u16,
-    body: &'static str,
-) -> impl Service<Request<Plain>, Response = Response<impl http_body::Body<Data = Bytes, Error = Error>>, Error = Error>
-+ Clone {
-    ServiceBuilder::new()
-        .layer(PrepareLayer::new())
-        .layer(layer.clone())
-        .layer(ObserveLayer::new())
-        .service(service_fn(move |_: Request<RequestBody>| async move { Ok::<_, Error>(answer(status, body)) }))
-}
-
-fn total(layer: &CostLayer) -> Spend {
-    layer.handle().sum(&Query::total())
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_call_is_booked_by_what_the_answer_says_when_its_body_has_ended() {

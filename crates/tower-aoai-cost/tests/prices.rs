@@ -2,30 +2,11 @@
 
 mod support;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use support::{COST, Plain, USED, answer, attempts_and_cost, layer, read, small};
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use support::{COST, Plain, USED, answer, attempts_and_cost, layer, read, serving, small, total};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai_core::{Error, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody};
-use tower_aoai_cost::{CostLayer, DeploymentType, Money, Prices, Query, Rates, Spend, Tag, UnknownPrice};
-
-/// A stack whose transport always answers like this.
-fn serving(
-    layer: &CostLayer,
-    status: u16,
-    body: &'static str,
-) -> impl Service<Request<Plain>, Response = Response<impl http_body::Body<Data = Bytes, Error = Error>>, Error = Error>
-+ Clone {
-    ServiceBuilder::new()
-        .layer(PrepareLayer::new())
-        .layer(layer.clone())
-        .layer(ObserveLayer::new())
-        .service(service_fn(move |_: Request<RequestBody>| async move { Ok::<_, Error>(answer(status, body)) }))
-}
-
-fn total(layer: &CostLayer) -> Spend {
-    layer.handle().sum(&Query::total())
-}
+use tower_aoai_cost::{DeploymentType, Money, Prices, Query, Rates, Tag, UnknownPrice};
 
 #[tokio::test(start_paused = true)]
 async fn what_was_given_up_at_a_deployment_that_spills_may_have_been_spilled() {

@@ -291,8 +291,5 @@ fn spill_cause(cause: LegFailure, bound: Bound) -> SpillCause {
 }
 
 fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
+    one.into_iter().chain(other).min()
 }

@@ -57,7 +57,7 @@ pub(super) fn response<B>(error: &Error, now: Instant) -> Response<ResponseBody<
         Some(lengths) => (lengths.to_string(), Some("messages")),
         None => (error.to_string(), None),
     };
-    let envelope = Envelope { error: Message { message, kind: kind(status), param, code: code(error) } };
+    let envelope = Envelope { error: Message { message, kind: error_type(status), param, code: code(error) } };
     let body = serde_json::to_vec(&envelope).unwrap_or_default();
     let mut response = Response::new(ResponseBody { kind: Kind::Local(Full::new(Bytes::from(body))) });
     *response.status_mut() = status;
@@ -99,7 +99,10 @@ const fn is_worth_retrying(error: &Error) -> bool {
     }
 }
 
-fn kind(status: StatusCode) -> &'static str {
+/// The `error.type` that goes with a status in an error of OpenAI's shape: `too_many_requests` for 429,
+/// `invalid_request_error` for every other 4xx, else `server_error`.
+#[must_use]
+pub fn error_type(status: StatusCode) -> &'static str {
     match status {
         StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
         status if status.is_client_error() => "invalid_request_error",

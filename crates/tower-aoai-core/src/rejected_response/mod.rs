@@ -39,4 +39,9 @@ mod future;
 mod layer;
 mod service;
 
-pub use self::{body::ResponseBody, future::ResponseFuture, layer::RejectedResponseLayer, service::RejectedResponse};
+pub use self::{
+    body::{ResponseBody, error_type},
+    future::ResponseFuture,
+    layer::RejectedResponseLayer,
+    service::RejectedResponse,
+};

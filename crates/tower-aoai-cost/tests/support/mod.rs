@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
-use tower_aoai_core::Error;
-use tower_aoai_cost::{Column, CostLayer, Money};
+use tower::{Service, ServiceBuilder, service_fn};
+use tower_aoai_core::{Error, ObserveLayer, PrepareLayer, RequestBody};
+use tower_aoai_cost::{Column, CostLayer, Money, Query, Spend};
 
 pub(crate) type Plain = Full<Bytes>;
 
@@ -50,4 +51,22 @@ where
 
 pub(crate) fn attempts_and_cost(column: Column) -> (u64, Money) {
     (column.attempts, column.cost)
+}
+
+/// A stack whose transport always answers like this.
+pub(crate) fn serving(
+    layer: &CostLayer,
+    status: u16,
+    body: &'static str,
+) -> impl Service<Request<Plain>, Response = Response<impl http_body::Body<Data = Bytes, Error = Error>>, Error = Error>
++ Clone {
+    ServiceBuilder::new()
+        .layer(PrepareLayer::new())
+        .layer(layer.clone())
+        .layer(ObserveLayer::new())
+        .service(service_fn(move |_: Request<RequestBody>| async move { Ok::<_, Error>(answer(status, body)) }))
+}
+
+pub(crate) fn total(layer: &CostLayer) -> Spend {
+    layer.handle().sum(&Query::total())
 }

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use tower_aoai_core::rejected_response::error_type;
 
 /// How much of a text that is no JSON is taken over.
 const TEXT: usize = 1_000;
@@ -21,7 +22,7 @@ pub(super) fn reshaped(status: StatusCode, body: &[u8]) -> Option<Vec<u8>> {
     };
     let message = ["message", "detail", "title", "msg"].iter().find_map(|key| text(said.get(*key)));
     let message = message.or_else(plain).filter(|message| !message.is_empty());
-    let kind = text(said.get("type")).unwrap_or_else(|| kind(status).to_owned());
+    let kind = text(said.get("type")).unwrap_or_else(|| error_type(status).to_owned());
     let shaped = json!({ "error": {
         "message": message.unwrap_or_else(|| format!("the server answered {status} and said nothing more")),
         "type": kind,
@@ -46,14 +47,6 @@ fn text(value: Option<&Value>) -> Option<String> {
             text(Some(first)).or_else(|| text(first.get("msg"))).or_else(|| text(first.get("message")))
         }
         _ => None,
-    }
-}
-
-fn kind(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
-        status if status.is_client_error() => "invalid_request_error",
-        _ => "server_error",
     }
 }
 

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use http::{Request, Uri, uri::PathAndQuery};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tower_aoai_core::{Address, Call, CallContext, Reason, Rejected, RequestBody};
 
 const NAME: &str = "model layer";
+
+/// All but what stands for itself in any path.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The request asks for `model` now; or it is as it was, and the refusal says why.
 pub(super) fn ask_for(request: &mut Request<RequestBody>, model: &Arc<str>) -> Result<(), Rejected> {
@@ -56,7 +60,8 @@ fn deployed(request: &Request<RequestBody>, model: &str) -> Result<Option<Uri>, 
     let marked = path.strip_suffix(address.rest).unwrap_or(path);
     let before = marked.trim_end_matches('/').rsplit_once('/').map_or("", |(before, _)| before);
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    let path = PathAndQuery::try_from(format!("{before}/{}/{}{query}", escaped(model), address.rest));
+    let path =
+        PathAndQuery::try_from(format!("{before}/{}/{}{query}", utf8_percent_encode(model, UNRESERVED), address.rest));
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = path.ok();
     let uri = parts.path_and_query.is_some().then(|| Uri::from_parts(parts).ok()).flatten();
@@ -64,11 +69,6 @@ fn deployed(request: &Request<RequestBody>, model: &str) -> Result<Option<Uri>, 
         Some(uri) => Ok(Some(uri)),
         None => Err(Rejected::new(Reason::Unsupported, NAME).detail("the model's name does not fit into an address")),
     }
-}
-
-fn escaped(name: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    name.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 #[cfg(test)]
