@@ -49,6 +49,9 @@
 
 pub use tower_aoai_core as core;
 
+#[cfg(feature = "config")]
+pub mod config;
+
 #[cfg(feature = "balance")]
 pub use tower_aoai_balance as balance;
 #[cfg(feature = "circuit-breaker")]

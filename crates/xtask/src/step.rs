@@ -28,9 +28,10 @@ pub(crate) enum Action {
 }
 
 /// Every feature of the `tower-aoai` crate: one for each layer, and what is large.
-const FEATURES: [&str; 11] = [
+const FEATURES: [&str; 12] = [
     "balance",
     "circuit-breaker",
+    "config",
     "context-window",
     "cost",
     "endpoint",

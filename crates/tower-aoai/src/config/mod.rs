@@ -1,0 +1,195 @@
+//! What a stack is made of, as data: written in code, read from a TOML file, or taken from the environment.
+//!
+//! One resource and one deployment:
+//!
+//! ```
+//! use tower_aoai::config::{Config, EndpointConfig, ResourceConfig};
+//!
+//! let config = Config::new()
+//!     .resource(ResourceConfig::new("contoso", "https://contoso.openai.azure.com").api_key("0123456789abcdef"))
+//!     .endpoint(EndpointConfig::new("chat", "contoso").deployment("gpt-4o"));
+//! ```
+//!
+//! A provisioned deployment, and a standard one for what it cannot serve within a second:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_aoai::config::{Config, EndpointConfig, LegConfig, ModelConfig, ResourceConfig};
+//!
+//! let config = Config::new()
+//!     .resource(ResourceConfig::new("contoso", "https://contoso.openai.azure.com").api_key("0123456789abcdef"))
+//!     .endpoint(EndpointConfig::new("ptu", "contoso").deployment("chat-ptu").model("gpt-4o").provisioned(100))
+//!     .endpoint(EndpointConfig::new("payg", "contoso").deployment("chat").model("gpt-4o").tokens_per_minute(450_000))
+//!     .model(
+//!         "gpt-4o",
+//!         ModelConfig::new()
+//!             .leg(LegConfig::new("provisioned", ["ptu"]).max_wait(Duration::from_secs(1)))
+//!             .leg(LegConfig::new("standard", ["payg"])),
+//!     );
+//! ```
+
+mod circuit_breaker;
+mod context_window;
+mod cost;
+mod endpoint;
+mod model;
+mod observe;
+mod quota;
+mod request_defaults;
+mod resource;
+mod retry;
+mod secret;
+mod setting;
+mod statistics;
+mod timeouts;
+mod transport;
+
+use std::collections::BTreeMap;
+
+use self::setting::{Setting, section};
+pub use self::{
+    circuit_breaker::{CircuitBreakerConfig, SlowFirstBytes},
+    context_window::{ContextWindowConfig, Overflow},
+    cost::{BudgetConfig, CostConfig, PriceConfig, PricesConfig, UnknownPriceConfig},
+    endpoint::{DeploymentKind, EndpointConfig},
+    model::{FailureKind, LegConfig, ModelConfig, PatienceConfig},
+    observe::{DoorConfig, ObserveConfig},
+    quota::{Headers, InFlight, QueueOrder, QuotaConfig, Window},
+    request_defaults::{AgentConfig, RequestDefaultsConfig},
+    resource::{ClientSecret, CredentialConfig, KeyHeader, ResourceConfig, Style},
+    retry::{RetriedFailures, RetryBudgetConfig, RetryConfig},
+    secret::Secret,
+    setting::Limit,
+    statistics::StatisticsConfig,
+    timeouts::TimeoutsConfig,
+    transport::TransportConfig,
+};
+
+section! {
+    /// What a stack is made of.
+    ///
+    /// Settings that are `None`, or empty, are as their documentation says under "Default".
+    pub struct Config {
+        /// The stack's name, under which its statistics are found. Default `aoai`.
+        pub name: Option<String>,
+        /// A set of settings under a name, for what is not said otherwise. Default none: nothing is throttled that was
+        /// not asked for.
+        pub profile: Option<Profile>,
+        /// Where endpoints are, and who may call them.
+        pub resources: Vec<ResourceConfig>,
+        /// The deployments.
+        pub endpoints: Vec<EndpointConfig>,
+        /// What callers ask for, by name. Default: each name under an endpoint's [`models`](EndpointConfig::models), and
+        /// for all other calls the endpoints that name none; provisioned ones in a leg before the others.
+        pub models: BTreeMap<String, ModelConfig>,
+        /// The model that serves calls for a name that is not known. Default: the only one, if there is one.
+        pub default_model: Option<String>,
+        /// What becomes of calls for a name that is not known. Default: the default model serves them, if there is one.
+        pub unknown_model: Option<UnknownModel>,
+        /// What endpoints can take that do not say so themselves. Tokens and requests per minute hold for those that are
+        /// not provisioned.
+        pub quota: QuotaConfig,
+        /// How calls are tried again.
+        pub retry: RetryConfig,
+        /// When calls are kept from an endpoint that fails.
+        pub circuit_breaker: CircuitBreakerConfig,
+        /// How long calls and attempts may take.
+        pub timeouts: TimeoutsConfig,
+        /// How attempts are watched.
+        pub observe: ObserveConfig,
+        /// Where calls come in.
+        pub door: DoorConfig,
+        /// What becomes of prompts that do not fit their model.
+        pub context_window: ContextWindowConfig,
+        /// How spend is booked.
+        pub cost: CostConfig,
+        /// What tokens cost, where it is not as in the built-in table.
+        pub prices: PricesConfig,
+        /// What may be spent.
+        pub budgets: Vec<BudgetConfig>,
+        /// Parameters for calls that leave them out.
+        pub request_defaults: RequestDefaultsConfig,
+        /// What holds for single agents, by name.
+        pub agents: BTreeMap<String, AgentConfig>,
+        /// What is counted and told of.
+        pub statistics: StatisticsConfig,
+        /// How the built-in transport connects.
+        pub transport: TransportConfig,
+    }
+}
+
+/// A set of settings under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Profile {
+    /// For each endpoint 3 calls in flight, 100 ms between two, 60 requests and 150,000 tokens a minute; 3 retries after
+    /// waits of 1 s, doubling to 30 s; a circuit that opens after 5 failures, for 60 s, and closes after 3 successes.
+    Cautious,
+}
+
+/// What becomes of calls for a model that is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnknownModel {
+    /// The default model serves them.
+    #[default]
+    Default,
+    /// They are refused, with the names that there are.
+    Refuse,
+}
+
+impl Config {
+    /// Nothing but defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a resource.
+    #[must_use]
+    pub fn resource(mut self, resource: ResourceConfig) -> Self {
+        self.resources.push(resource);
+        self
+    }
+
+    /// Adds an endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: EndpointConfig) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// Adds a model, or replaces the one of this name.
+    #[must_use]
+    pub fn model(mut self, name: impl Into<String>, model: ModelConfig) -> Self {
+        self.models.insert(name.into(), model);
+        self
+    }
+
+    /// Adds a budget.
+    #[must_use]
+    pub fn budget(mut self, budget: BudgetConfig) -> Self {
+        self.budgets.push(budget);
+        self
+    }
+
+    /// Takes what is said nowhere else from a profile.
+    #[must_use]
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// Takes what is not said here from there: which endpoints there are, with their resources and models, from one of
+    /// the two alone.
+    #[must_use]
+    pub fn over(mut self, other: &Self) -> Self {
+        let names_endpoints = !(self.resources.is_empty() && self.endpoints.is_empty() && self.models.is_empty());
+        let topology = names_endpoints.then(|| (self.resources.clone(), self.endpoints.clone(), self.models.clone()));
+        self.fill(other);
+        if let Some((resources, endpoints, models)) = topology {
+            (self.resources, self.endpoints, self.models) = (resources, endpoints, models);
+        }
+        self
+    }
+}

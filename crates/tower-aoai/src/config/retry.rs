@@ -1,0 +1,57 @@
+//! What is tried again, and how often.
+
+use std::time::Duration;
+
+use super::{Limit, setting::section};
+use crate::retry_after::Jitter;
+
+section! {
+    /// How calls are tried again inside a leg.
+    pub struct RetryConfig {
+        /// Whether they are at all. Default true.
+        pub enabled: Option<bool>,
+        /// How often a call is sent again at most, after the first time. Default 3.
+        pub max_retries: Option<u32>,
+        /// The first wait where the server gives no hint. Default 500 ms.
+        pub initial_backoff: Option<Duration>,
+        /// The longest such wait. Default 8 s, or the first wait if that is longer.
+        pub max_backoff: Option<Duration>,
+        /// By what each wait is multiplied for the next. Default 2.
+        pub multiplier: Option<f64>,
+        /// What chance does to such a wait. Default full.
+        pub jitter: Option<Jitter>,
+        /// The share of a hint that chance may add to it. Default 0.05.
+        pub hint_jitter: Option<f64>,
+        /// The longest hint that is waited out. Default 120 s.
+        pub hint_cap: Option<Limit<Duration>>,
+        /// How long after the call's arrival another attempt may be planned for. Default 600 s.
+        pub elapsed_limit: Option<Limit<Duration>>,
+        /// How long an answer takes at least: no attempt starts later than this before the deadline. Default 0.
+        pub expected_service: Option<Duration>,
+        /// Which failures. Default [`RetriedFailures::Transient`].
+        pub on: Option<RetriedFailures>,
+        /// How many retries there may be in a minute, of all calls of a leg. Default: a fifth of the successes, and 60.
+        pub budget: Option<Limit<RetryBudgetConfig>>,
+    }
+}
+
+section! {
+    /// How many retries there may be in a minute.
+    pub struct RetryBudgetConfig {
+        /// For each success, so many. Default 0.2.
+        pub share: Option<f64>,
+        /// And so many in any case. Default 60.
+        pub floor: Option<u32>,
+    }
+}
+
+/// Which failures are tried again at the same leg.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RetriedFailures {
+    /// Only refusals for want of quota: nothing that may have been worked on, and billed, is sent twice.
+    Throttled,
+    /// Those, and what another attempt may well do better.
+    #[default]
+    Transient,
+}
