@@ -29,6 +29,7 @@ struct State {
     service_tier: Option<Arc<str>>,
     deployment: Option<Arc<str>>,
     endpoint: Option<Arc<str>>,
+    leg: Option<Arc<str>>,
 }
 
 /// How far an attempt has come.
@@ -128,6 +129,12 @@ impl Attempt {
         self.state.lock().endpoint.clone()
     }
 
+    /// The leg of a fallback that it is sent in.
+    #[must_use]
+    pub fn leg(&self) -> Option<Arc<str>> {
+        self.state.lock().leg.clone()
+    }
+
     /// Says which endpoint it is sent to; of two that say so, the one further down stands.
     pub fn note_endpoint(&self, name: Arc<str>) {
         self.state.lock().endpoint = Some(name);
@@ -149,6 +156,25 @@ impl Attempt {
         }
     }
 
+    /// One that is to be sent in that leg.
+    pub(crate) fn within(leg: Option<Arc<str>>) -> Self {
+        Self { state: Mutex::new(State { leg, ..State::default() }) }
+    }
+
+    /// Unless it was sent, it is to be sent in that leg.
+    pub(crate) fn enter_leg(&self, leg: &Arc<str>) {
+        let mut state = self.state.lock();
+        if state.progress.sent.is_none() {
+            state.leg = Some(Arc::clone(leg));
+        }
+    }
+
+    /// Whether it was sent, and in which leg.
+    pub(crate) fn sent_in(&self) -> Option<Option<Arc<str>>> {
+        let state = self.state.lock();
+        state.progress.sent.map(|_| state.leg.clone())
+    }
+
     /// Takes it for one send that is observed; `false` if another one has.
     pub(crate) fn observe(&self) -> bool {
         !std::mem::replace(&mut self.state.lock().observed, true)
@@ -159,7 +185,8 @@ impl Attempt {
         let mut state = self.state.lock();
         let restarts = state.progress.restarts.saturating_add(1);
         let progress = Progress { restarts, ..Progress::default() };
-        let afresh = State { endpoint: state.endpoint.clone(), progress, ..State::default() };
+        let (endpoint, leg) = (state.endpoint.clone(), state.leg.clone());
+        let afresh = State { endpoint, leg, progress, ..State::default() };
         Self { state: Mutex::new(std::mem::replace(&mut state, afresh)) }
     }
 

@@ -60,6 +60,8 @@ struct Log {
     /// Attempts that were sent, and are not kept.
     forgotten: usize,
     served: Served,
+    /// In nano-dollars.
+    spend: Option<u64>,
     retry_at: Option<Instant>,
 }
 
@@ -273,9 +275,9 @@ impl CallContext {
 
     /// A fresh attempt, whatever became of the one before.
     pub fn begin_attempt(&mut self) -> Arc<Attempt> {
-        let attempt = Arc::new(Attempt::new());
-        self.attempt = Some(Arc::clone(&attempt));
         let mut log = self.record.log.lock();
+        let attempt = Arc::new(Attempt::within(log.served.leg.clone()));
+        self.attempt = Some(Arc::clone(&attempt));
         log.retry_at = None;
         // Those that nobody holds any more will never be sent.
         log.attempts.retain(|attempt| Arc::strong_count(attempt) > 1 || attempt.is_sent());
@@ -332,6 +334,13 @@ impl CallContext {
         self.record.log.lock().attempts.last().cloned()
     }
 
+    /// The attempt that was sent last.
+    #[must_use]
+    pub fn last_sent_attempt(&self) -> Option<Arc<Attempt>> {
+        let log = self.record.log.lock();
+        log.attempts.iter().rev().find(|attempt| attempt.is_sent()).cloned()
+    }
+
     /// The attempts of the whole call so far, oldest first: those that were sent. At most the last 64.
     #[must_use]
     pub fn attempts(&self) -> Vec<Arc<Attempt>> {
@@ -343,6 +352,37 @@ impl CallContext {
     #[must_use]
     pub fn attempt_count(&self) -> usize {
         self.record.log.lock().sent()
+    }
+
+    /// How many attempts of the whole call were sent after another one in the same leg.
+    #[must_use]
+    pub fn retry_count(&self) -> usize {
+        let log = self.record.log.lock();
+        let mut before = None;
+        let mut firsts = 0;
+        for leg in log.attempts.iter().filter_map(|attempt| attempt.sent_in()) {
+            firsts += usize::from(before.as_ref() != Some(&leg));
+            before = Some(leg);
+        }
+        log.sent().saturating_sub(firsts)
+    }
+
+    /// The leg of a fallback that the call is in ([`Served::leg`]).
+    #[must_use]
+    pub fn leg(&self) -> Option<Arc<str>> {
+        self.record.log.lock().served.leg.clone()
+    }
+
+    /// What the call has cost with all its attempts, in nano-dollars, once it has ended; `None` where nobody counts, or
+    /// the price of an attempt is not known.
+    #[must_use]
+    pub fn spend(&self) -> Option<u64> {
+        self.record.log.lock().spend
+    }
+
+    /// Says what the call has cost, in nano-dollars.
+    pub fn note_spend(&self, nano_dollars: u64) {
+        self.record.log.lock().spend = Some(nano_dollars);
     }
 
     /// From when on the call may be tried again, as a layer below knows better than the answer: a balancer with another
@@ -373,6 +413,9 @@ impl CallContext {
     pub fn enter_leg(&mut self, leg: Arc<str>) -> (Option<Arc<Attempt>>, Option<Box<Served>>) {
         let mut log = self.record.log.lock();
         let said = log.served.names_anyone().then(|| Box::new(log.served.clone()));
+        if let Some(attempt) = log.attempts.last() {
+            attempt.enter_leg(&leg);
+        }
         log.served.leg = Some(leg);
         (log.attempts.last().cloned(), said)
     }

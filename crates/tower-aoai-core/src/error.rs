@@ -136,6 +136,21 @@ impl StdError for Error {
     }
 }
 
+impl Timeout {
+    /// A short name for logs and metrics: `connect_timeout`, `first_byte_timeout`, …
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect_timeout",
+            Self::FirstByte => "first_byte_timeout",
+            Self::FirstToken => "first_token_timeout",
+            Self::Idle => "idle_timeout",
+            Self::Total => "total_timeout",
+            Self::Deadline => "deadline_exceeded",
+        }
+    }
+}
+
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

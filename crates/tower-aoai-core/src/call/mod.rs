@@ -115,6 +115,20 @@ impl Default for Call {
     }
 }
 
+impl Operation {
+    /// A short name for logs and metrics: `chat`, `completions`, `embeddings`, `responses`, `other`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Responses => "responses",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl Call {
     /// The deployment that the request names: that of the path, else the body's `model`.
     #[must_use]

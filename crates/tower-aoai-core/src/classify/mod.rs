@@ -71,6 +71,12 @@ impl ResponseHead<'_> {
     pub fn should_retry(&self) -> Option<bool> {
         crate::hint::should_retry(self.headers)
     }
+
+    /// Whether the body is a stream of events, compressed or not.
+    #[must_use]
+    pub fn is_event_stream(&self) -> bool {
+        crate::headers::is_event_stream(self.headers)
+    }
 }
 
 /// What the head of a response says of its outcome.

@@ -266,3 +266,29 @@ fn what_was_judged_by_the_head_alone_was_not_observed() {
     attempt.mark_sent(now);
     assert_eq!(attempt.observed(), Some(attempt.progress()));
 }
+
+#[test]
+fn what_is_sent_again_in_a_leg_is_a_retry_and_what_is_sent_in_another_is_none() {
+    let mut context = context();
+    let send = |context: &mut CallContext| {
+        let attempt = context.attempt();
+        attempt.mark_sent(context.now());
+        attempt
+    };
+    assert_eq!((context.leg(), context.retry_count()), (None, 0));
+    // A layer above the fallback began it, and the first leg sends it.
+    let first = context.attempt();
+    context.enter_leg("ptu".into());
+    assert!(Arc::ptr_eq(&first, &send(&mut context)));
+    send(&mut context);
+    assert_eq!((context.attempt_count(), context.retry_count()), (2, 1));
+
+    context.enter_leg("standard".into());
+    assert_eq!(first.leg().as_deref(), Some("ptu"), "what was sent stays where it was");
+    let unsent = context.begin_attempt();
+    assert!(context.last_sent_attempt().is_some_and(|sent| !Arc::ptr_eq(&sent, &unsent)));
+    let last = send(&mut context);
+    assert_eq!((context.leg().as_deref(), last.leg().as_deref()), (Some("standard"), Some("standard")));
+    assert_eq!((context.attempt_count(), context.retry_count()), (3, 1));
+    assert!(context.last_sent_attempt().is_some_and(|sent| Arc::ptr_eq(&sent, &last)));
+}
