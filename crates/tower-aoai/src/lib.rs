@@ -68,3 +68,6 @@ pub use tower_aoai_fallback as fallback;
 pub use tower_aoai_retry_after as retry_after;
 #[cfg(feature = "token-bucket")]
 pub use tower_aoai_token_bucket as token_bucket;
+
+#[cfg(feature = "telemetry")]
+pub mod telemetry;

@@ -28,7 +28,7 @@ pub(crate) enum Action {
 }
 
 /// Every feature of the `tower-aoai` crate: one for each layer, and what is large.
-const FEATURES: [&str; 12] = [
+const FEATURES: &[&str] = &[
     "balance",
     "circuit-breaker",
     "config",
@@ -38,6 +38,7 @@ const FEATURES: [&str; 12] = [
     "entra",
     "fallback",
     "retry-after",
+    "telemetry",
     "token-bucket",
     "bpe",
     "chunk",
@@ -118,7 +119,7 @@ mod tests {
             features.lines().filter_map(|line| line.split_once(" = [")).map(|(name, _)| name).collect();
         declared.retain(|name| *name != "default");
         declared.sort_unstable();
-        let mut checked = FEATURES;
+        let mut checked = FEATURES.to_vec();
         checked.sort_unstable();
         assert_eq!(declared, checked);
     }

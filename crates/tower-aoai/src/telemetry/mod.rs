@@ -1,0 +1,5 @@
+//! What became of calls and attempts, for those who watch.
+
+mod record;
+
+pub use self::record::{AttemptRecord, CallEnding, CallRecord, Recorder};
