@@ -169,12 +169,6 @@ impl Attempt {
         }
     }
 
-    /// Whether it was sent, and in which leg.
-    pub(crate) fn sent_in(&self) -> Option<Option<Arc<str>>> {
-        let state = self.state.lock();
-        state.progress.sent.map(|_| state.leg.clone())
-    }
-
     /// Takes it for one send that is observed; `false` if another one has.
     pub(crate) fn observe(&self) -> bool {
         !std::mem::replace(&mut self.state.lock().observed, true)
@@ -186,7 +180,7 @@ impl Attempt {
         let restarts = state.progress.restarts.saturating_add(1);
         let progress = Progress { restarts, ..Progress::default() };
         let (endpoint, leg) = (state.endpoint.clone(), state.leg.clone());
-        let afresh = State { endpoint, leg, progress, ..State::default() };
+        let afresh = State { progress, endpoint, leg, ..State::default() };
         Self { state: Mutex::new(std::mem::replace(&mut state, afresh)) }
     }
 

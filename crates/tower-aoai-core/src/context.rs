@@ -360,7 +360,7 @@ impl CallContext {
         let log = self.record.log.lock();
         let mut before = None;
         let mut firsts = 0;
-        for leg in log.attempts.iter().filter_map(|attempt| attempt.sent_in()) {
+        for leg in log.attempts.iter().filter(|attempt| attempt.is_sent()).map(|attempt| attempt.leg()) {
             firsts += usize::from(before.as_ref() != Some(&leg));
             before = Some(leg);
         }

@@ -167,6 +167,9 @@ impl Drop for Booking {
         spent.iter().for_each(|(_, spend)| sum += *spend);
         let Held { books, open, covered, .. } = &*self.hold.0;
         books.close(open, open.worst.times(covered.load(Relaxed).into()), &spent);
+        if sum.unpriced.attempts == 0 {
+            self.context.note_spend(sum.cost().as_nano_dollars());
+        }
         // Of several calls with one, the first.
         let _ = self.cost.spend.set(sum);
     }

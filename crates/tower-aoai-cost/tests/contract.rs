@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai_core::{
-    Attempt, CallContext, Error, IncludeUsageLayer, ObserveLayer, Outcome, PrepareLayer, RequestBody,
+    Attempt, Call, CallContext, Error, IncludeUsageLayer, ObserveLayer, Outcome, PrepareLayer, RequestBody,
 };
 use tower_aoai_cost::{Budget, CallCost, CostLayer, Money, Period, Query, Spend, Tag, Tags};
 
@@ -48,6 +48,21 @@ async fn a_call_is_booked_by_what_the_answer_says_when_its_body_has_ended() {
     let values: Vec<_> = by[0].values.iter().map(|value| &**value).collect();
     assert_eq!((values, by.len()), (vec!["summarise", "planner", "", "gpt-4o-2024-08-06", "some-name"], 1));
     assert_eq!(handle.spans(Period::Hour)[0].to_string(), "2026-11-19 22:00");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_context_tells_what_the_call_has_cost_unless_nobody_knows() {
+    const UNKNOWN: &str = r#"{"model":"of-another-world","usage":{"prompt_tokens":100,"completion_tokens":10}}"#;
+    for (status, answer, expected) in [(200, USED, Some(COST)), (200, UNKNOWN, None), (429, USED, Some(Money::ZERO))] {
+        let context = CallContext::new(Call::default(), Instant::now());
+        let mut request = small("some-name");
+        request.extensions_mut().insert(context.clone());
+        let layer = layer();
+        let response = serving(&layer, status, answer).oneshot(request).await.expect("an answer");
+        assert_eq!(context.spend(), None, "it is not over");
+        read(response).await;
+        assert_eq!(context.spend().map(Money::nano_dollars), expected, "{status} {answer}");
+    }
 }
 
 const CHUNK: &str = r#"{"model":"gpt-4o-2024-08-06","choices":[{"index":0,"delta":{"content":"word"}}]}"#;
@@ -200,7 +215,7 @@ async fn tags_come_from_headers_too_and_the_headers_go_no_further() {
 #[tokio::test(start_paused = true)]
 async fn one_context_for_two_calls_books_no_attempt_twice() {
     let layer = layer();
-    let context = CallContext::new(tower_aoai_core::Call::default(), Instant::now());
+    let context = CallContext::new(Call::default(), Instant::now());
     let service = ServiceBuilder::new()
         .layer(layer.clone())
         .layer(ObserveLayer::new())
