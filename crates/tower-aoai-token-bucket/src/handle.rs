@@ -187,6 +187,12 @@ impl<St> TokenBucketHandle<St> {
         &self.shared.store
     }
 
+    /// What a call is charged here, as the layer would charge it: for [`risk`](TokenBucketHandle::risk).
+    #[must_use]
+    pub fn charge(&self, call: &CallContext) -> Charge {
+        self.shared.ask(call).charge
+    }
+
     /// How long the answer to a call will be, by the answers to calls like it: of the same
     /// [tenant](CallContext::tenant), with a prompt of about the same size, limited or not. What is not known of these is
     /// taken from all calls, and from what it asks for; `None` while nothing is known, for want of answers or of an

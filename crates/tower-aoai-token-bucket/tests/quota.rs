@@ -283,6 +283,8 @@ async fn lengths_are_learned_and_used_where_the_server_estimates_what_is_not_lim
     let told = handle.predict(&asked).expect("200 are known");
     assert!((told.mean() - mean).abs() <= mean * 0.1, "{} for {mean}", told.mean());
     let before = handle.snapshot().tokens_used;
+    let foretold = handle.charge(&asked).tokens as f64;
+    assert!((foretold - mean).abs() <= mean * 0.1 + 20.0, "what is asked beforehand is what is charged: {foretold}");
     let answer = stack!(bucket, simulator).oneshot(unlimited()).await.expect("an answer");
     let charged = handle.snapshot().tokens_used - before;
     assert!((charged as f64 - mean).abs() <= mean * 0.1 + 20.0, "{charged} for {mean}");
