@@ -7,8 +7,6 @@
 
 #[path = "../quickstart/stack.rs"]
 mod stack;
-#[path = "../quickstart/transport.rs"]
-mod transport;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -17,7 +15,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use tokio::{task::JoinSet, time::Instant};
 use tower::{BoxError, ServiceExt};
-use tower_aoai::core::Served;
+use tower_aoai::{core::Served, transport::Transport};
 use tower_aoai_simulator::{Deployment, Latency, Simulator, quota::RequestLimit, server::Server};
 
 const CALLS: usize = 60;
@@ -37,7 +35,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let server = Server::local().await?.serve(simulator.clone());
     println!("{CALLS} streamed calls at once to {}, which takes 20 a second\n", server.url());
 
-    let service = stack::stack(transport::transport(), stack::patient());
+    let service = stack::stack(Transport::new()?, stack::patient());
     let start = Instant::now();
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {

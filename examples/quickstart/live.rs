@@ -10,12 +10,10 @@ use tower::ServiceExt;
 use tower_aoai::{
     core::{BoxError, Error, Served},
     retry_after::{RetryAfterLayer, RetryPolicy},
+    transport::Transport,
 };
 
-use crate::{
-    stack::{Stack, stack},
-    transport::transport,
-};
+use crate::stack::{Stack, stack};
 
 const CALLS: u32 = 5;
 const DEFAULT_API_VERSION: &str = "2024-10-21";
@@ -114,7 +112,7 @@ async fn calls(endpoint: &Endpoint) -> Result<u32, BoxError> {
         println!("   again in {:.2} s ({:?})", event.delay.as_secs_f64(), event.reason);
         ready(())
     });
-    let service = stack(transport(), retry);
+    let service = stack(Transport::new()?, retry);
     let (scheme, authority) = (endpoint.url.scheme_str().unwrap_or(""), endpoint.url.authority());
     let authority = authority.map_or("", |authority| authority.as_str());
     println!("{CALLS} calls to deployment {:?} at {scheme}://{authority}\n", endpoint.deployment);

@@ -11,7 +11,6 @@ mod report;
 mod scenario;
 mod stack;
 mod traffic;
-mod transport;
 
 use std::{
     io::{self, Write},

@@ -71,3 +71,5 @@ pub use tower_aoai_token_bucket as token_bucket;
 
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
+#[cfg(feature = "transport")]
+pub mod transport;
