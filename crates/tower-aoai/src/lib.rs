@@ -49,8 +49,12 @@
 
 pub use tower_aoai_core as core;
 
+#[cfg(feature = "batch")]
+pub mod batch;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "batch")]
+mod gather;
 
 #[cfg(feature = "balance")]
 pub use tower_aoai_balance as balance;

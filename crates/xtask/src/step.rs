@@ -30,6 +30,7 @@ pub(crate) enum Action {
 /// Every feature of the `tower-aoai` crate: one for each layer, and what is large.
 const FEATURES: &[&str] = &[
     "balance",
+    "batch",
     "circuit-breaker",
     "config",
     "context-window",
