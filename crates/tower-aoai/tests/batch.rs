@@ -22,7 +22,7 @@ use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 use tower::{BoxError, Service, service_fn};
 use tower_aoai::{
-    batch::{BATCH_PRIORITY, BodyLimitExceeded, DEFAULT_CONCURRENCY, batch, batch_stream},
+    batch::{BATCH_PRIORITY, BodyLimitExceeded, DEFAULT_CONCURRENCY, Progress, batch, batch_stream},
     core::{CallContext, Error, Priority},
 };
 use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator};
@@ -30,11 +30,11 @@ use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator};
 type Body = Full<Bytes>;
 
 fn request(n: usize) -> Request<Body> {
-    Request::post(format!("/{n}")).body(Body::default()).unwrap()
+    Request::post(format!("/{n}")).body(Body::default()).expect("a request")
 }
 
 fn number(request: &Request<Body>) -> u64 {
-    request.uri().path()[1..].parse().unwrap()
+    request.uri().path()[1..].parse().expect("a number")
 }
 
 /// Answers a request after as many milliseconds as its number; knows how many it has had at once.
@@ -225,8 +225,8 @@ async fn progress_is_told_and_shown() {
     assert_eq!((shown.answered, shown.in_flight), (1, 1));
     assert_eq!((shown.per_second(), shown.time_left()), (Some(100.0), Some(Duration::from_millis(30))));
     assert_eq!(results.count().await, 3);
-    let told = told.lock();
-    assert_eq!(told.iter().map(|progress| progress.ended()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let told = told.lock().clone();
+    assert_eq!(told.iter().map(Progress::ended).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!(handle.snapshot(), *told.last().unwrap());
     sleep(Duration::from_secs(9)).await;
     assert_eq!(handle.snapshot().elapsed, Duration::from_millis(20), "it stands still after the end");
@@ -352,7 +352,7 @@ async fn a_body_in_many_frames_is_put_together() {
             stream::iter(["a", "bc", "", "def"]).map(|text| Ok::<_, BoxError>(http_body::Frame::data(text.into())));
         ready(Ok::<_, Infallible>(Response::new(http_body_util::StreamBody::new(frames))))
     });
-    let mut whole = batch(service.clone(), [request(0)]).collect_bodies(6).run();
+    let mut whole = batch(service, [request(0)]).collect_bodies(6).run();
     assert_eq!(whole.next().await.unwrap().1.unwrap().into_body(), "abcdef");
     let mut short = batch(service, [request(0)]).collect_bodies(5).run();
     assert!(short.next().await.unwrap().1.is_err());
@@ -378,7 +378,9 @@ async fn requests_say_that_they_are_batch_work_unless_they_say_something_else() 
 
 fn chat() -> Request<Body> {
     let body = r#"{"messages":[{"role":"user","content":"Hello"}],"max_tokens":5}"#;
-    Request::post("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21").body(Body::from(body)).unwrap()
+    Request::post("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21")
+        .body(Body::from(body))
+        .expect("a request")
 }
 
 #[test]
