@@ -53,6 +53,8 @@ pub struct AttemptRecord {
     pub operation: Operation,
     /// The model that the answer names, else what the request named: a deployment or a model.
     pub model: Option<Arc<str>>,
+    /// The model that the answer names.
+    pub answer_model: Option<Arc<str>>,
     /// The deployment that the answer's `x-ms-deployment-name` names, else the one that the request named.
     pub deployment: Option<Arc<str>>,
     /// What its result means. Without an [`ObserveLayer`](tower_aoai_core::ObserveLayer) below, as far as the head of the
@@ -93,6 +95,7 @@ impl AttemptRecord {
             leg: None,
             operation: Operation::default(),
             model: None,
+            answer_model: None,
             deployment: None,
             outcome,
             status: None,
@@ -109,6 +112,16 @@ impl AttemptRecord {
             ended,
         }
     }
+
+    /// What went wrong, in one word of a small fixed set, as OpenTelemetry's `error.type` wants it: the time limit's
+    /// [name](Timeout::name), a refusal's [code](Reason::code), else the outcome's [name](Outcome::name); `None` of a
+    /// success.
+    #[must_use]
+    pub fn error_type(&self) -> Option<&'static str> {
+        let timeout = self.timed_out.map(Timeout::name);
+        let outcome = || (self.outcome != Outcome::Success).then(|| self.outcome.name());
+        timeout.or_else(|| self.refused.map(Reason::code)).or_else(outcome)
+    }
 }
 
 /// What became of one call.
@@ -121,8 +134,11 @@ pub struct CallRecord {
     pub operation: Operation,
     /// What the request named: a deployment or a model. A caller's word, so it may be anything.
     pub asked: Option<Arc<str>>,
-    /// The model that answered, as the answer names it; else what was [`asked`](Self::asked).
+    /// The model that answered, as the answer names it; else what a layer asked for in another's stead, or what was
+    /// [`asked`](Self::asked).
     pub model: Option<Arc<str>>,
+    /// The model that the answer names.
+    pub answer_model: Option<Arc<str>>,
     /// How it ended.
     pub ending: CallEnding,
     /// The status of the answer; `None` where none came.
@@ -163,6 +179,7 @@ impl CallRecord {
             operation: Operation::default(),
             asked: None,
             model: None,
+            answer_model: None,
             ending,
             status: None,
             is_streamed: false,
