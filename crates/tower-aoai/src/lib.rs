@@ -73,7 +73,12 @@ pub use tower_aoai_retry_after as retry_after;
 #[cfg(feature = "token-bucket")]
 pub use tower_aoai_token_bucket as token_bucket;
 
+#[cfg(feature = "service-builder")]
+mod service_builder_ext;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "transport")]
 pub mod transport;
+
+#[cfg(feature = "service-builder")]
+pub use self::service_builder_ext::ServiceBuilderExt;
