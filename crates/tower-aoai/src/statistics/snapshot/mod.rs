@@ -1,0 +1,416 @@
+//! A stack at one instant: the parts of a [`StackSnapshot`].
+
+mod table;
+mod take;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tower_aoai_cost::{Money, Tokens};
+
+pub(crate) use self::take::{MILLIS, short, short_time};
+use super::{Activity, Alert, Health, Outcomes, Spread};
+
+/// A whole stack at one instant: what `serde` writes of it is stable, and what `Display` writes is a table for people.
+///
+/// Times are seconds (`…_seconds`), shares are from 0 to 1 (`…_share`), money is in whole nano-dollars
+/// (`…_nano_dollars`) with dollars beside it as text. What a stack does not have is `null`. Counts are since the
+/// layers were made or last reset, unless they say otherwise. Names are added to it, none is taken away or changes its
+/// meaning.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct StackSnapshot {
+    /// The stack's name.
+    pub name: Arc<str>,
+    /// When, in seconds since 1970, by the system's clock.
+    pub at: f64,
+    /// For how long there have been statistics.
+    pub uptime_seconds: f64,
+    /// How it does.
+    pub health: Health,
+    /// What was done since the statistics were made.
+    pub total: Activity,
+    /// What was done in the last five minutes.
+    pub last_5_minutes: Activity,
+    /// From the door to the end of good answers, in seconds.
+    pub duration_seconds: Option<Spread>,
+    /// From the door to the first content of good answers, in seconds.
+    pub first_content_seconds: Option<Spread>,
+    /// How long calls waited here, in seconds; most often 0.
+    pub waited_seconds: Option<Spread>,
+    /// What callers ask for, and who serves it.
+    pub models: Vec<ModelSnapshot>,
+    /// Every endpoint once.
+    pub endpoints: Vec<EndpointSnapshot>,
+    /// Prompts and their windows.
+    pub context_window: Option<WindowSnapshot>,
+    /// Money.
+    pub spend: Option<SpendSnapshot>,
+    /// What was told and is not over, oldest first.
+    pub open_alerts: Vec<Alert>,
+    /// Alerts told so far, resolved ones included.
+    pub alerts_told: u64,
+    /// Alerts that were lost: a callback took too long, or there were too many at once.
+    pub alerts_lost: u64,
+}
+
+/// What serves one name by which callers ask.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ModelSnapshot {
+    /// The name.
+    pub name: Arc<str>,
+    /// Its fallback's counts, where it has one.
+    pub fallback: Option<FallbackCounts>,
+    /// Its legs, in their order.
+    pub legs: Vec<LegSnapshot>,
+}
+
+/// What a fallback counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FallbackCounts {
+    /// Calls that have ended.
+    pub calls: u64,
+    /// That a leg has answered.
+    pub answered: u64,
+    /// That no leg could serve.
+    pub failed: u64,
+    /// That were dropped before there was an answer.
+    pub cancelled: u64,
+}
+
+/// One leg.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct LegSnapshot {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its endpoints' names.
+    pub endpoints: Vec<Arc<str>>,
+    /// What the fallback counts of it.
+    pub use_by_fallback: Option<LegUse>,
+    /// What its retry layer counts.
+    pub retries: Option<RetrySnapshot>,
+}
+
+/// What became of the calls of one leg.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LegUse {
+    /// Calls that were tried in it.
+    pub entered: u64,
+    /// Calls that it has answered.
+    pub answered: u64,
+    /// Of these, how many had to wait in it first.
+    pub waited: u64,
+    /// How long, together.
+    pub waited_seconds: f64,
+    /// Calls that were not even tried in it, for it was known to be full.
+    pub not_asked: u64,
+    /// Calls that left it for another one, by cause.
+    pub left: LeftBy,
+    /// Calls spilled to it from a provisioned leg that it has answered.
+    pub spills: u64,
+    /// Calls that Azure itself spilled from its deployment.
+    pub spilled_by_azure: u64,
+    /// What the spills have cost, exact and estimated together.
+    pub spill_spend_nano_dollars: u64,
+}
+
+/// Why calls left a leg.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LeftBy {
+    /// The server's hint ends later than they would wait.
+    pub hint: u64,
+    /// The queue is longer than they would wait.
+    pub queue: u64,
+    /// Their deadlines.
+    pub deadline: u64,
+    /// Waiting on would have been dearer.
+    pub price: u64,
+    /// Its endpoints are ill.
+    pub outage: u64,
+    /// They are too large for it.
+    pub size: u64,
+    /// Whatever else.
+    pub other: u64,
+}
+
+/// What a retry layer counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RetrySnapshot {
+    /// Calls that have ended.
+    pub calls: u64,
+    /// Sends of those.
+    pub sends: u64,
+    /// Calls that ended well.
+    pub answered: u64,
+    /// Calls dropped by their callers.
+    pub cancelled: u64,
+    /// Retries that waited for a server's hint.
+    pub by_hint: u64,
+    /// Retries that waited for a backoff.
+    pub by_backoff: u64,
+    /// Retries that a balancer sent elsewhere.
+    pub elsewhere: u64,
+    /// Waits for a layer below that had refused.
+    pub refusals_waited: u64,
+    /// Calls given up: not to be tried again.
+    pub gave_up_final: u64,
+    /// Calls given up: tried as often as allowed.
+    pub gave_up_attempts: u64,
+    /// Calls given up: the wait would have missed deadline, start-by, or patience.
+    pub gave_up_time: u64,
+    /// Calls given up: asked to wait longer than the cap.
+    pub gave_up_hint_cap: u64,
+    /// Calls given up: the retry budget was spent.
+    pub gave_up_budget: u64,
+    /// Calls given up: their body could be sent only once.
+    pub gave_up_unreplayable: u64,
+    /// Time spent waiting between attempts.
+    pub waited_seconds: f64,
+}
+
+/// One endpoint.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct EndpointSnapshot {
+    /// Its name; `other` for all that found no room.
+    pub name: Arc<str>,
+    /// Whether it is paid for by the hour.
+    pub is_provisioned: bool,
+    /// Its base URL.
+    pub base_url: Option<Arc<str>>,
+    /// Its circuit.
+    pub breaker: Option<BreakerSnapshot>,
+    /// Its quota.
+    pub quota: Option<QuotaSnapshot>,
+    /// Its place in a balancer.
+    pub member: Option<MemberSnapshot>,
+    /// Its credential, where that is a token.
+    pub credential: Option<CredentialSnapshot>,
+    /// For how long it has answered that key, deployment or network rules are wrong, and no call well.
+    pub misconfigured_for_seconds: Option<f64>,
+    /// Attempts by outcome, since the statistics were made.
+    pub attempts: Outcomes,
+    /// Calls that were refused below the statistics, with nothing sent.
+    pub unsent: u64,
+    /// Tokens that its answers said they used.
+    pub tokens: Tokens,
+    /// From the send to the head of good answers, in seconds.
+    pub first_byte_seconds: Option<Spread>,
+    /// From the send to the end of good answers, in seconds.
+    pub duration_seconds: Option<Spread>,
+}
+
+/// A circuit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct BreakerSnapshot {
+    /// `closed`, `throttled`, `open` or `half_open`.
+    pub state: &'static str,
+    /// For how long calls are refused.
+    pub opens_in_seconds: Option<f64>,
+    /// Why it last changed.
+    pub last_change: Option<String>,
+    /// For how long it has been so.
+    pub since_seconds: Option<f64>,
+    /// How often it opened by itself.
+    pub opened: u64,
+    /// Successes.
+    pub healthy: u64,
+    /// Failures.
+    pub unhealthy: u64,
+    /// Calls refused here.
+    pub refused: u64,
+    /// Calls let through as probes.
+    pub probes: u64,
+}
+
+/// A quota.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct QuotaSnapshot {
+    /// Tokens in their window.
+    pub tokens_used: u64,
+    /// What the window holds; `null` without a limit, as below.
+    pub tokens_limit: Option<u64>,
+    /// Requests in their window.
+    pub requests_used: u64,
+    /// What their window holds.
+    pub requests_limit: Option<u64>,
+    /// The fuller of the two.
+    pub used_share: f64,
+    /// The most of it in the last hour; looked at once a second.
+    pub peak_share: f64,
+    /// Calls let through that have not ended.
+    pub in_flight: u64,
+    /// How many may be.
+    pub in_flight_limit: Option<u64>,
+    /// Calls that wait.
+    pub queued: u64,
+    /// How long the calls let through have waited, together.
+    pub waited_seconds: f64,
+    /// How long one of them has at the most.
+    pub longest_wait_seconds: f64,
+    /// Calls let through.
+    pub granted: u64,
+    /// Calls refused when they came.
+    pub denied: u64,
+    /// Calls refused while they waited.
+    pub shed: u64,
+    /// Answers by which the server refused for its quota.
+    pub throttled: u64,
+    /// For how long the server asked not to be asked.
+    pub gate_seconds: Option<f64>,
+    /// Tokens that others were seen to use in the last minute.
+    pub others_tokens: u64,
+    /// How much of the limit is used, where the server refused what was let through.
+    pub held_back_share: f64,
+    /// The tokens per minute that are configured.
+    pub configured_tokens_per_minute: Option<u64>,
+    /// The requests per minute that are configured.
+    pub configured_requests_per_minute: Option<u64>,
+    /// The tokens per minute that the server tells, where that is something else.
+    pub learned_tokens_per_minute: Option<u64>,
+    /// The requests per minute that the server tells, where that is something else than is configured.
+    pub learned_requests_per_minute: Option<u64>,
+}
+
+/// A place in a balancer. Where several legs share the endpoint, sums over them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct MemberSnapshot {
+    /// The tier, 0 being the most preferred; the least of several.
+    pub tier: usize,
+    /// Whether it takes no new calls.
+    pub is_draining: bool,
+    /// Calls that have not ended.
+    pub in_flight: usize,
+    /// How likely the next call fails, as the last seconds tell; the most of several.
+    pub failing_share: f64,
+    /// Calls handed to it.
+    pub entered: u64,
+    /// Whose answer began well.
+    pub answered: u64,
+    /// That failed for its own reasons.
+    pub failed: u64,
+    /// That the server refused for a quota.
+    pub throttled: u64,
+    /// That were answered that the configuration is wrong.
+    pub misconfigured: u64,
+    /// The deployments for which it is left alone, because they were found misconfigured.
+    pub out_of_rotation: Vec<OutOfRotation>,
+}
+
+/// A deployment that is left alone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OutOfRotation {
+    /// As requests name it.
+    pub deployment: Option<Arc<str>>,
+    /// For how long it has been.
+    pub since_seconds: f64,
+    /// When one call tries it again.
+    pub tried_in_seconds: f64,
+}
+
+/// A credential that is a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CredentialSnapshot {
+    /// Whether there is one that has not expired.
+    pub is_good: bool,
+    /// Tokens obtained.
+    pub obtained: u64,
+    /// Times none could be obtained.
+    pub failures: u64,
+    /// What the last failure was.
+    pub last_failure: Option<Arc<str>>,
+}
+
+/// Prompts and their windows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct WindowSnapshot {
+    /// Calls that were held against a window.
+    pub calls: u64,
+    /// Of these, refused.
+    pub refused: u64,
+    /// Of these, sent on with something of their prompt missing.
+    pub truncated: u64,
+    /// The share of these.
+    pub truncated_share: f64,
+    /// Of these, sent on with less output asked for.
+    pub clamped: u64,
+    /// Calls to models that are not known.
+    pub unknown_models: u64,
+    /// The longest prompt, in tokens.
+    pub peak_prompt: u64,
+    /// The most of its window that a prompt had.
+    pub peak_share: f64,
+}
+
+/// What was spent. See [`Spend`](tower_aoai_cost::Spend) for the columns.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SpendSnapshot {
+    /// Where the server said how much it used.
+    pub exact_nano_dollars: u64,
+    /// Where it did not.
+    pub estimated_nano_dollars: u64,
+    /// Both together, in dollars.
+    pub cost: String,
+    /// Attempts that provisioned deployments served.
+    pub provisioned_attempts: u64,
+    /// Attempts whose price nobody knows.
+    pub unpriced_attempts: u64,
+    /// Attempts that cost nothing.
+    pub free_attempts: u64,
+    /// Calls refused for a budget.
+    pub refused: u64,
+    /// The budgets.
+    pub budgets: Vec<BudgetSnapshot>,
+}
+
+/// A budget in its period.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct BudgetSnapshot {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The value of the tag whose sum it is, where each has its own.
+    pub value: Option<Arc<str>>,
+    /// Of which hour, day or month.
+    pub period: String,
+    /// What may be spent.
+    pub limit_nano_dollars: u64,
+    /// What was.
+    pub spent_nano_dollars: u64,
+    /// What calls under way have reserved.
+    pub reserved_nano_dollars: u64,
+    /// Spent and limit, in dollars.
+    pub words: String,
+    /// The share that is spent.
+    pub spent_share: f64,
+    /// Calls that were refused.
+    pub refused: u64,
+    /// When it is renewed, in seconds since 1970.
+    pub renewed_at: Option<f64>,
+}
+
+impl StackSnapshot {
+    /// The endpoint of that name.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> Option<&EndpointSnapshot> {
+        self.endpoints.iter().find(|endpoint| *endpoint.name == *name)
+    }
+}
+
+/// What is spent of a budget, as a share.
+pub(crate) fn spent_share(spent: Money, limit: Money) -> f64 {
+    super::activity::share(spent.as_nano_dollars(), limit.as_nano_dollars())
+}
