@@ -75,6 +75,8 @@ pub use tower_aoai_token_bucket as token_bucket;
 
 #[cfg(feature = "service-builder")]
 mod service_builder_ext;
+#[cfg(feature = "statistics")]
+pub mod statistics;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "transport")]

@@ -39,6 +39,7 @@ const FEATURES: &[&str] = &[
     "entra",
     "fallback",
     "retry-after",
+    "statistics",
     "telemetry",
     "token-bucket",
     "bpe",

@@ -122,7 +122,8 @@ fn of_endpoint(endpoint: &EndpointSnapshot) -> Vec<HealthReason> {
         match breaker.state {
             "open" => {
                 let until = breaker.opens_in_seconds;
-                let how_long = until.map_or_else(|| "until it is reset".to_owned(), |time| format!("for {} more", short(time)));
+                let how_long =
+                    until.map_or_else(|| "until it is reset".to_owned(), |time| format!("for {} more", short(time)));
                 reasons.push(degraded("breaker_open", format!("{name} is left alone {how_long}: {why}"), until));
             }
             "half_open" => {
@@ -163,7 +164,9 @@ fn of_models(models: &[ModelSnapshot], endpoints: &[EndpointSnapshot]) -> Vec<He
         let mut names = model.legs.iter().flat_map(|leg| &leg.endpoints).peekable();
         let there_are_some = names.peek().is_some();
         there_are_some
-            && names.all(|name| endpoints.iter().find(|endpoint| endpoint.name == *name).is_some_and(|it| !is_available(it)))
+            && names.all(|name| {
+                endpoints.iter().find(|endpoint| endpoint.name == *name).is_some_and(|it| !is_available(it))
+            })
     };
     let down: Vec<_> = models.iter().filter(is_down).collect();
     let brings = if down.len() == models.len() { HealthStatus::Down } else { HealthStatus::Degraded };

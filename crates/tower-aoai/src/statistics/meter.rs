@@ -34,7 +34,7 @@ const TIMES: Duration = Duration::from_secs(300);
 const LENGTHS: Duration = Duration::from_secs(1_800);
 
 /// Counts, rings of minutes and hours, quantiles: some 400 KiB for a stack of ten endpoints, whatever its uptime.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Meter {
     pub(crate) started: Instant,
     pub(crate) all: Activity,

@@ -153,7 +153,8 @@ impl StackRisk {
             let risk = LegRisk::of(leg, &context, now);
             // The last one has nobody to leave it to.
             let patience = leg.patience.filter(|_| place + 1 < model.legs.len());
-            let start = risk.first_start().filter(|(wait, _)| patience.is_none_or(|patience| *wait <= patience.as_secs_f64()));
+            let start =
+                risk.first_start().filter(|(wait, _)| patience.is_none_or(|patience| *wait <= patience.as_secs_f64()));
             legs.push(risk);
             let Some((seconds, endpoint)) = start else { continue };
             let verdict = match legs.first().filter(|_| place > 0) {
@@ -169,9 +170,10 @@ impl StackRisk {
             };
             return Self { verdict, legs };
         }
-        let opens = legs.iter().flat_map(|leg| &leg.endpoints).filter_map(|endpoint| {
-            endpoint.opens_in_seconds.or(endpoint.starts_in_seconds)
-        });
+        let opens = legs
+            .iter()
+            .flat_map(|leg| &leg.endpoints)
+            .filter_map(|endpoint| endpoint.opens_in_seconds.or(endpoint.starts_in_seconds));
         let opens_in_seconds = opens.min_by(f64::total_cmp);
         let why = match legs.last() {
             Some(last) => last.why_not(None),
@@ -196,7 +198,7 @@ fn serving<'a>(handles: &'a StackHandles, target: Option<&str>) -> Option<&'a Mo
 /// Whether, and by how much, it does not fit its model's window.
 fn too_long(handles: &StackHandles, planned: &PlannedCall, name: &str) -> Option<String> {
     let windows = handles.windows.as_ref()?;
-    let model = model_names(name).find_map(|name| windows.get(name))?;
+    let model = model_names(name).find_map(|name| windows.get(&name))?;
     let prompt = planned.prompt_tokens.unwrap_or_else(|| (planned.call.prompt_bytes as u64).div_ceil(4));
     let output = planned.call.max_output_tokens.unwrap_or(0);
     let is_too_long = prompt > model.prompt || prompt.saturating_add(output) > model.window;
@@ -219,19 +221,18 @@ impl LegRisk {
 
     /// Where it would start first, and after how long.
     fn first_start(&self) -> Option<(f64, Arc<str>)> {
-        let starts = self.endpoints.iter().filter_map(|endpoint| {
-            endpoint.starts_in_seconds.map(|seconds| (seconds, Arc::clone(&endpoint.endpoint)))
-        });
+        let starts = self
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint.starts_in_seconds.map(|seconds| (seconds, Arc::clone(&endpoint.endpoint))));
         starts.min_by(|one, other| one.0.total_cmp(&other.0))
     }
 
     fn why_not(&self, patience: Option<Duration>) -> String {
         match (self.first_start(), patience) {
-            (Some((seconds, endpoint)), Some(patience)) => format!(
-                "it would wait {} for {endpoint}, and goes on after {}",
-                short(seconds),
-                short_time(patience)
-            ),
+            (Some((seconds, endpoint)), Some(patience)) => {
+                format!("it would wait {} for {endpoint}, and goes on after {}", short(seconds), short_time(patience))
+            }
             (Some((seconds, endpoint)), None) => format!("it would wait {} for {endpoint}", short(seconds)),
             (None, _) => {
                 let whys = self.endpoints.iter().filter_map(|endpoint| endpoint.why.as_deref());
@@ -283,7 +284,6 @@ impl EndpointRisk {
             _ => {}
         }
         match bucket.zip(charge).map(|(bucket, charge)| bucket.risk(charge)) {
-            None | Some(BucketRisk::Now) => {}
             Some(BucketRisk::Waits { until, on }) => {
                 starts = starts.max(seconds(until));
                 risk.why = Some(format!("{name}: {}", waits_for(on)));
@@ -293,7 +293,7 @@ impl EndpointRisk {
                 risk.why = Some(refused(name, reason, risk.charge));
                 return risk;
             }
-            Some(_) => {}
+            _ => {}
         }
         risk.starts_in_seconds = Some(starts);
         risk

@@ -1,6 +1,10 @@
 //! What statistics are to tell of, and by which clock.
 
-use std::{fmt, sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// What is worth an alert, and by which clock it is told.
 ///

@@ -133,9 +133,10 @@ impl Shared {
             let mut meter = self.meter.lock();
             if let Some((calls, truncated)) = prompts {
                 // A reset begins from zero again.
-                let (calls_before, truncated_before) = looker.prompts.filter(|(before, _)| *before <= calls).unwrap_or(
-                    if looker.prompts.is_some() { (0, 0) } else { (calls, truncated) },
-                );
+                let (calls_before, truncated_before) = looker
+                    .prompts
+                    .filter(|(before, _)| *before <= calls)
+                    .unwrap_or(if looker.prompts.is_some() { (0, 0) } else { (calls, truncated) });
                 meter.prompts(now, calls - calls_before, truncated.saturating_sub(truncated_before));
             }
             looker.prompts = prompts;
@@ -223,7 +224,8 @@ fn see_quota(handle: &TokenBucketHandle) -> QuotaSight {
         _ => Duration::ZERO,
     };
     QuotaSight {
-        used_share: share(bucket.tokens_used, bucket.tokens_limit).max(share(bucket.requests_used, bucket.requests_limit)),
+        used_share: share(bucket.tokens_used, bucket.tokens_limit)
+            .max(share(bucket.requests_used, bucket.requests_limit)),
         queued: bucket.queued,
         wait,
         configured_tokens: handle.limits().tokens_per_minute,
@@ -263,6 +265,9 @@ impl Recorder for Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Statistics").field("stack", &self.name()).field("outlets", &self.outlets).finish_non_exhaustive()
+        f.debug_struct("Statistics")
+            .field("stack", &self.name())
+            .field("outlets", &self.outlets)
+            .finish_non_exhaustive()
     }
 }

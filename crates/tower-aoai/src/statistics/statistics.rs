@@ -130,7 +130,8 @@ impl Statistics {
     /// [`UnknownEndpoint`] if there is no endpoint of this name, or it has no circuit breaker.
     pub fn reset_breaker(&self, endpoint: &str) -> Result<(), UnknownEndpoint> {
         let handles = self.shared.handles();
-        let breakers = || handles.endpoints().into_iter().filter_map(|known| Some((&known.name, known.breaker.as_ref()?)));
+        let breakers =
+            || handles.endpoints().into_iter().filter_map(|known| Some((&known.name, known.breaker.as_ref()?)));
         match breakers().find(|(name, _)| ***name == *endpoint) {
             Some((_, breaker)) => {
                 breaker.reset();
@@ -143,11 +144,12 @@ impl Statistics {
         }
     }
 
-    /// Closes the circuits of all endpoints; returns how many there are.
-    pub fn reset_breakers(&self) -> usize {
+    /// Closes the circuits of all endpoints.
+    pub fn reset_breakers(&self) {
         let handles = self.shared.handles();
-        let breakers = handles.endpoints().into_iter().filter_map(|endpoint| endpoint.breaker.as_ref());
-        breakers.inspect(|breaker| breaker.reset()).count()
+        for breaker in handles.endpoints().into_iter().filter_map(|endpoint| endpoint.breaker.as_ref()) {
+            breaker.reset();
+        }
     }
 
     /// The alerts from now on.

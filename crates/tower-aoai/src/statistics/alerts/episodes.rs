@@ -171,12 +171,12 @@ mod tests {
                 let of_key = &history[usize::from(key)];
                 let well_since = of_key.iter().rev().take_while(|(_, level)| *level == Level::Good).last();
                 let is_over = well_since.is_some_and(|(since, _)| now - *since >= CALM);
-                match turn {
-                    Some(Turn::Begins(_)) => prop_assert!(!was_open && level == Level::Bad),
-                    Some(Turn::Ends(_)) => prop_assert!(was_open && is_over),
-                    None => prop_assert!(was_open != (level == Level::Bad) || (was_open && level == Level::Bad)
-                        || (was_open && !is_over)),
-                }
+                let expected = match (was_open, level) {
+                    (false, Level::Bad) => Some(true),
+                    (true, Level::Good) if is_over => Some(false),
+                    _ => None,
+                };
+                prop_assert_eq!(turn.map(|turn| matches!(turn, Turn::Begins(_))), expected);
                 prop_assert_eq!(episodes.is_open(&key), level == Level::Bad || (was_open && !is_over));
                 told.extend(turn.map(|turn| (key, turn)));
             }

@@ -33,14 +33,14 @@ mod signals;
 mod watch;
 mod webhook;
 
-pub(crate) use self::{
-    outlets::Outlets,
-    watch::{Sight, Watch},
-};
 pub use self::{
     alert::{Alert, AlertKind, Figures, Phase, Severity},
     outlets::Alerts,
     webhook::{Webhook, WebhookCounts, WebhookHandle},
+};
+pub(crate) use self::{
+    outlets::Outlets,
+    watch::{CostSight, EndpointSight, QuotaSight, Sight, Watch},
 };
 #[cfg(doc)]
 use super::{Settings, Statistics};

@@ -84,7 +84,9 @@ impl Watch {
                 severity: Severity::Warning,
                 calm,
                 words: &words,
-                figures: &|| figures([("opened", circuit.opened as f64), ("failures", f64::from(circuit.window_failures))]),
+                figures: &|| {
+                    figures([("opened", circuit.opened as f64), ("failures", f64::from(circuit.window_failures))])
+                },
             };
             self.signal(now, at, signal);
         }
@@ -92,7 +94,8 @@ impl Watch {
 
     fn configuration(&mut self, now: Instant, at: SystemTime, endpoint: &EndpointSight) {
         let name = &endpoint.name;
-        let words = || format!("{name} answers that key, deployment or network rules are wrong: check its configuration");
+        let words =
+            || format!("{name} answers that key, deployment or network rules are wrong: check its configuration");
         let signal = Signal {
             kind: AlertKind::Misconfigured,
             subject: name,
@@ -109,7 +112,13 @@ impl Watch {
     fn queue(&mut self, now: Instant, at: SystemTime, name: &Arc<str>, quota: &QuotaSight) {
         let enter = self.settings.queue_wait.as_secs_f64();
         let wait = quota.wait.as_secs_f64();
-        let words = || format!("a call that comes now waits about {} for {name}: {} wait before it", short_time(quota.wait), quota.queued);
+        let words = || {
+            format!(
+                "a call that comes now waits about {} for {name}: {} wait before it",
+                short_time(quota.wait),
+                quota.queued
+            )
+        };
         let signal = Signal {
             kind: AlertKind::QueueWait,
             subject: name,
@@ -118,7 +127,9 @@ impl Watch {
             severity: Severity::Warning,
             calm: self.settings.calm,
             words: &words,
-            figures: &|| figures([("wait_seconds", wait), ("queued", quota.queued as f64), ("used_share", quota.used_share)]),
+            figures: &|| {
+                figures([("wait_seconds", wait), ("queued", quota.queued as f64), ("used_share", quota.used_share)])
+            },
         };
         self.signal(now, at, signal);
     }
@@ -137,7 +148,9 @@ impl Watch {
             severity: Severity::Warning,
             calm: self.settings.calm,
             words: &words,
-            figures: &|| figures([("tokens_per_minute", granted as f64), ("expected_tokens_per_minute", expected as f64)]),
+            figures: &|| {
+                figures([("tokens_per_minute", granted as f64), ("expected_tokens_per_minute", expected as f64)])
+            },
         };
         self.signal(now, at, signal);
     }
@@ -151,7 +164,8 @@ impl Watch {
             few if few < ENOUGH_PROMPTS => Level::Between,
             _ => Level::of(share, enter, enter * 0.75),
         };
-        let words = || format!("{truncated} of the last 5 minutes' {measured} prompts were truncated, {:.0} %", share * 100.0);
+        let words =
+            || format!("{truncated} of the last 5 minutes' {measured} prompts were truncated, {:.0} %", share * 100.0);
         let subject = "prompts".into();
         let signal = Signal {
             kind: AlertKind::Truncation,
@@ -161,7 +175,9 @@ impl Watch {
             severity: Severity::Warning,
             calm: self.settings.calm,
             words: &words,
-            figures: &|| figures([("truncated_share", share), ("truncated", truncated as f64), ("prompts", measured as f64)]),
+            figures: &|| {
+                figures([("truncated_share", share), ("truncated", truncated as f64), ("prompts", measured as f64)])
+            },
         };
         self.signal(now, at, signal);
     }
@@ -219,7 +235,9 @@ impl Watch {
             let id = format!("{subject}\n{span}");
             let is_more = self.last.has_grown(self.last.refused.get(&id).copied(), *refused);
             counts.insert(id.clone(), *refused);
-            let words = || format!("the budget {subject}, {span}, refuses calls: {spent} of {limit} spent, {reserved} reserved");
+            let words = || {
+                format!("the budget {subject}, {span}, refuses calls: {spent} of {limit} spent, {reserved} reserved")
+            };
             let signal = Signal {
                 kind: AlertKind::BudgetRefusing,
                 subject: &subject,

@@ -2,11 +2,13 @@
 
 use std::{
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -156,11 +158,16 @@ impl<S> Webhook<S> {
     {
         let mut finish = self.handle.finish.subscribe();
         loop {
-            let next = tokio::select! {
-                biased;
-                next = alerts.next() => next,
-                _ = finish.wait_for(|finish| *finish) => alerts.try_next(),
+            let next = {
+                let (mut next, mut finished) = (pin!(alerts.next()), pin!(finish.wait_for(|finish| *finish)));
+                poll_fn(|cx| match next.as_mut().poll(cx) {
+                    Poll::Ready(alert) => Poll::Ready(Some(alert)),
+                    Poll::Pending => finished.as_mut().poll(cx).map(|_| None),
+                })
+                .await
             };
+            // Told to finish: what waits, and no more.
+            let next = next.unwrap_or_else(|| alerts.try_next());
             self.handle.counts.missed.store(alerts.missed(), Relaxed);
             let Some(alert) = next else { break };
             self.deliver(&alert).await;
@@ -233,8 +240,8 @@ fn judge(status: StatusCode) -> Posted {
         return Posted::Taken;
     }
     tracing::warn!(target: "tower_aoai::alerts", status = status.as_u16(), "the webhook did not take an alert");
-    let is_passing = status.is_server_error()
-        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    let is_passing =
+        status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
     if is_passing { Posted::Again } else { Posted::Refused }
 }
 
@@ -260,6 +267,9 @@ impl WebhookHandle {
 impl<S> fmt::Debug for Webhook<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The path of an address may be its key.
-        f.debug_struct("Webhook").field("host", &self.address.host()).field("attempts", &self.attempts).finish_non_exhaustive()
+        f.debug_struct("Webhook")
+            .field("host", &self.address.host())
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
     }
 }

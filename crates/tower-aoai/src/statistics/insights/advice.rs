@@ -129,7 +129,8 @@ fn on_configuration(endpoint: &EndpointSnapshot) -> Option<Recommendation> {
         || endpoint.member.as_ref().is_some_and(|member| !member.out_of_rotation.is_empty());
     let count = endpoint.attempts.misconfigured;
     is_wrong.then(|| {
-        let words = format!("it has answered {count} times that key, deployment or network rules are wrong: correct them");
+        let words =
+            format!("it has answered {count} times that key, deployment or network rules are wrong: correct them");
         Recommendation::new("fix_configuration", Arc::clone(&endpoint.name), words, [("answers", count as f64)])
     })
 }
@@ -174,7 +175,8 @@ fn on_throttling(insights: &Insights, endpoint: &EndpointSnapshot) -> Option<Rec
     let configured = quota.configured_tokens_per_minute?;
     if let Some(learned) = quota.learned_tokens_per_minute.filter(|learned| *learned < configured) {
         let words = format!("it grants {learned} tokens a minute, and {configured} are configured: correct that");
-        let figures = [("learned_tokens_per_minute", learned as f64), ("configured_tokens_per_minute", configured as f64)];
+        let figures =
+            [("learned_tokens_per_minute", learned as f64), ("configured_tokens_per_minute", configured as f64)];
         return Some(Recommendation::new("lower_configured_quota", Arc::clone(&endpoint.name), words, figures));
     }
     let throttled_share = share(endpoint.attempts.throttled, endpoint.attempts.total());

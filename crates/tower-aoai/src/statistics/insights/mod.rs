@@ -252,7 +252,10 @@ impl fmt::Display for Insights {
             "at most {calls_per_minute} calls and {tokens_per_minute} tokens a minute, {in_flight} calls at once, {} of a quota",
             percent(quota_share)
         )?;
-        self.trends.iter().filter(|trend| trend.direction != Direction::Steady).try_for_each(|trend| writeln!(f, "{trend}"))?;
+        self.trends
+            .iter()
+            .filter(|trend| trend.direction != Direction::Steady)
+            .try_for_each(|trend| writeln!(f, "{trend}"))?;
         if let Some(calls) = self.forecast.calls_per_minute {
             writeln!(f, "in {} minutes about {calls:.0} calls a minute, if this goes on", self.forecast.minutes_ahead)?;
         }

@@ -79,7 +79,7 @@ fn trend(figure: &'static str, over: &'static str, recent: &[f64], before: &[f64
     let (now, variance_now) = mean_and_error(recent);
     let (then, variance_then) = mean_and_error(before);
     let difference = now - then;
-    let is_chance = difference.abs() < 3.0 * (variance_now + variance_then).sqrt();
+    let is_chance = difference.abs() <= 3.0 * (variance_now + variance_then).sqrt();
     let direction = if is_chance || difference.abs() < 0.1 * then {
         Direction::Steady
     } else if difference > 0.0 {

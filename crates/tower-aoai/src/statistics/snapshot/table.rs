@@ -23,7 +23,8 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        let width =
+            |column| self.rows.iter().filter_map(|row| row.get(column)).map(|cell: &String| cell.chars().count()).max();
         let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
         for row in &self.rows {
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
@@ -50,12 +51,25 @@ fn middle_and_tail(spread: Option<Spread>) -> String {
 
 fn endpoints(endpoints: &[EndpointSnapshot]) -> Table {
     let mut table = Table::new([
-        "endpoint", "circuit", "quota", "peak", "queue", "waited", "attempts", "ok", "429", "failed", "tokens in",
-        "out", "first byte p50/p99", "whole p50/p99",
+        "endpoint",
+        "circuit",
+        "quota",
+        "peak",
+        "queue",
+        "waited",
+        "attempts",
+        "ok",
+        "429",
+        "failed",
+        "tokens in",
+        "out",
+        "first byte p50/p99",
+        "whole p50/p99",
     ]);
     for endpoint in endpoints {
         let quota = endpoint.quota;
-        let of_quota = |figure: fn(&super::QuotaSnapshot) -> String| quota.as_ref().map_or_else(|| NOTHING.to_owned(), figure);
+        let of_quota =
+            |figure: fn(&super::QuotaSnapshot) -> String| quota.as_ref().map_or_else(|| NOTHING.to_owned(), figure);
         let attempts = &endpoint.attempts;
         table.row([
             endpoint.name.to_string(),
@@ -131,15 +145,30 @@ impl fmt::Display for StackSnapshot {
                     writeln!(
                         f,
                         "{} / {}: {} entered, {} answered, {} not asked; left for hint {}, queue {}, deadline {}, price {}, outage {}, size {}, other {}",
-                        model.name, leg.name, used.entered, used.answered, used.not_asked, left.hint, left.queue, left.deadline,
-                        left.price, left.outage, left.size, left.other
+                        model.name,
+                        leg.name,
+                        used.entered,
+                        used.answered,
+                        used.not_asked,
+                        left.hint,
+                        left.queue,
+                        left.deadline,
+                        left.price,
+                        left.outage,
+                        left.size,
+                        left.other
                     )?;
                 }
                 if let Some(retries) = &leg.retries {
                     writeln!(
                         f,
                         "{} / {}: retries by hint {}, backoff {}, elsewhere {}; waited for refusals {}",
-                        model.name, leg.name, retries.by_hint, retries.by_backoff, retries.elsewhere, retries.refusals_waited
+                        model.name,
+                        leg.name,
+                        retries.by_hint,
+                        retries.by_backoff,
+                        retries.elsewhere,
+                        retries.refusals_waited
                     )?;
                 }
             }

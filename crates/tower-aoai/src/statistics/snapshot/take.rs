@@ -38,7 +38,8 @@ impl ModelSnapshot {
     pub(crate) fn take(handles: &ModelHandles) -> Self {
         let fallback = handles.fallback.as_ref().map(tower_aoai_fallback::FallbackHandle::snapshot);
         let legs = handles.legs.iter().map(|leg| {
-            let counts = fallback.as_ref().and_then(|fallback| fallback.legs.iter().find(|counts| counts.name == leg.name));
+            let counts =
+                fallback.as_ref().and_then(|fallback| fallback.legs.iter().find(|counts| counts.name == leg.name));
             LegSnapshot {
                 name: Arc::clone(&leg.name),
                 endpoints: leg.endpoints.iter().map(|endpoint| Arc::clone(&endpoint.name)).collect(),
