@@ -29,6 +29,8 @@ pub struct Served {
     /// The model that answered, as far as it is known when the head of the answer comes: what the answer names, else
     /// what was asked for in another's stead.
     pub model: Option<Arc<str>>,
+    /// Nothing was sent for this call: its answer had been kept, or another call fetched it.
+    pub from_cache: bool,
 }
 
 impl Served {
