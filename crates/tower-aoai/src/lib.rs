@@ -49,11 +49,15 @@
 
 pub use tower_aoai_core as core;
 
+#[cfg(feature = "cache")]
+mod answer;
 #[cfg(feature = "batch")]
 pub mod batch;
+#[cfg(feature = "cache")]
+pub mod cache;
 #[cfg(feature = "config")]
 pub mod config;
-#[cfg(feature = "batch")]
+#[cfg(any(feature = "batch", feature = "cache"))]
 mod gather;
 
 #[cfg(feature = "balance")]

@@ -31,6 +31,7 @@ pub(crate) enum Action {
 const FEATURES: &[&str] = &[
     "balance",
     "batch",
+    "cache",
     "circuit-breaker",
     "config",
     "context-window",

@@ -1,0 +1,101 @@
+//! The head of a request, as far as it decides what is answered.
+
+use std::{fmt, hash::Hash};
+
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use tower_aoai_core::{CallContext, Tenant};
+
+/// Headers that name or trace one call, and say nothing of what is asked: everything else must agree.
+const OF_ONE_CALL: [&str; 11] = [
+    "baggage",
+    "content-length",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "x-correlation-id",
+    "x-ms-client-request-id",
+    "x-ms-correlation-request-id",
+    "x-request-id",
+    "x-stainless-retry-count",
+];
+
+/// What requests that are to share an answer must have in common beside their bodies: where they go, whose they are,
+/// which credential they carry.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Head {
+    method: Method,
+    uri: Uri,
+    headers: Box<[(HeaderName, HeaderValue)]>,
+    tenant: Option<Tenant>,
+}
+
+impl Head {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let mut headers: Vec<_> = request
+            .headers()
+            .iter()
+            .filter(|(name, _)| !OF_ONE_CALL.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        // Stable: values of one name keep their order.
+        headers.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        let tenant = request.extensions().get().and_then(CallContext::tenant);
+        Self { method: request.method().clone(), uri: request.uri().clone(), headers: headers.into(), tenant }
+    }
+}
+
+/// Credentials are among the headers.
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+    use tower_aoai_core::Call;
+
+    use super::*;
+
+    fn request() -> http::request::Builder {
+        Request::post("https://r.openai.azure.com/openai/v1/embeddings").header("api-key", "k").header("accept", "a")
+    }
+
+    fn head(builder: http::request::Builder) -> Head {
+        Head::of(&builder.body(()).unwrap())
+    }
+
+    #[test]
+    fn what_names_or_traces_one_call_does_not_set_requests_apart() {
+        for name in OF_ONE_CALL {
+            assert!(head(request().header(name, "1")) == head(request()), "{name}");
+        }
+        let reordered = Request::post("https://r.openai.azure.com/openai/v1/embeddings");
+        assert!(head(reordered.header("accept", "a").header("api-key", "k")) == head(request()));
+    }
+
+    #[test]
+    fn everything_else_does() {
+        let mut theirs = CallContext::new(Call::default(), Instant::now());
+        theirs.set_tenant(Some(Tenant::named("acme")));
+        for other in [
+            request().header("authorization", "Bearer t"),
+            request().header("api-key", "another"),
+            request().header("x-user", "1"),
+            request().method(Method::GET),
+            request().uri("https://s.openai.azure.com/openai/v1/embeddings"),
+            request().uri("https://r.openai.azure.com/openai/v1/embeddings?api-version=preview"),
+            request().extension(theirs),
+        ] {
+            let shown = format!("{other:?}");
+            assert!(head(other) != head(request()), "{shown}");
+        }
+    }
+
+    #[test]
+    fn no_key_is_shown() {
+        assert!(!format!("{:?}", head(request().header("api-key", "secret"))).contains("secret"));
+    }
+}
