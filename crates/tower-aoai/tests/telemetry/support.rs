@@ -1,5 +1,7 @@
 //! Calls, and what a recorder was told of them.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
