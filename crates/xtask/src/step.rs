@@ -39,6 +39,7 @@ const FEATURES: &[&str] = &[
     "endpoint",
     "entra",
     "fallback",
+    "metrics",
     "retry-after",
     "statistics",
     "telemetry",
@@ -64,6 +65,10 @@ pub(crate) fn suite() -> Vec<Step> {
     steps.push(Step::cargo(
         "entra",
         &["test", "--package", "tower-aoai-endpoint", "--features", "entra", "--test", "entra"],
+    ));
+    steps.push(Step::cargo(
+        "metrics",
+        &["test", "--package", "tower-aoai", "--features", "metrics", "--test", "telemetry_metrics"],
     ));
     steps.push(Step::cargo("quickstart", &["run", "--release", "--example", "quickstart"]));
     steps.push(Step::cargo("over-http", &["run", "--example", "over_http"]));

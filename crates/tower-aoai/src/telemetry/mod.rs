@@ -133,6 +133,8 @@ mod attempt;
 mod call;
 mod figures;
 mod in_span;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod record;
 mod semantic;
 
