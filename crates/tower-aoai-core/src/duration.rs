@@ -37,8 +37,20 @@ pub(crate) fn from_nanos(nanos: u128) -> Option<Duration> {
     Some(Duration::new(u64::from(seconds), rest))
 }
 
-/// A bare number of seconds (Azure's `30`), or numbers with units (OpenAI's `6m0s`, `17ms`, `1h2m3.5s`).
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+/// Reads a time as servers and people write it: a bare number of seconds (Azure's `30`), or numbers with units (OpenAI's
+/// `6m0s`, `17ms`, `1h2m3.5s`; ns, us, ms, s, m, h, d, or the English words).
+///
+/// `None` for what is no time, negative, or longer than 136 years.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_aoai_core::parse_duration;
+///
+/// assert_eq!(parse_duration("1m30s"), Some(Duration::from_secs(90)));
+/// assert_eq!(parse_duration("soon"), None);
+/// ```
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     if let Some(bare) = count_of(Duration::from_secs(1), text) {
         return Some(bare);
@@ -103,7 +115,7 @@ mod tests {
             ("99999999999h", None),
             ("18446744073709551616", None),
         ] {
-            assert_eq!(parse(text), expected, "{text:?}");
+            assert_eq!(parse_duration(text), expected, "{text:?}");
         }
     }
 }

@@ -118,7 +118,7 @@ fn leading_wait(text: &[u8]) -> Option<Duration> {
     }
     if rest.first().is_some_and(u8::is_ascii_alphabetic) {
         let (compact, _) = split(text, |byte| byte.is_ascii_alphanumeric() || byte == b'.');
-        return duration::parse(ascii(compact)?);
+        return duration::parse_duration(ascii(compact)?);
     }
     let (word, _) = split(skip(rest, |byte| byte == b' '), |byte| byte.is_ascii_alphabetic());
     let unit = if word.is_empty() { Duration::from_secs(1) } else { duration::unit_of(ascii(word)?)? };

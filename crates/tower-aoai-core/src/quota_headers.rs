@@ -92,8 +92,8 @@ impl QuotaWindow {
         Self {
             limit: limit.and_then(|limit| u64::try_from(limit).ok()),
             remaining: remaining.and_then(whole),
-            reset: reset.and_then(duration::parse),
-            renewal_period: period.and_then(duration::parse).filter(|period| !period.is_zero()),
+            reset: reset.and_then(duration::parse_duration),
+            renewal_period: period.and_then(duration::parse_duration).filter(|period| !period.is_zero()),
         }
     }
 

@@ -183,7 +183,7 @@ proptest! {
             prop_assert!(hint.is_none_or(|(after, _)| after <= duration::LONGEST));
         }
         let _ = Hint::from_message(&format!("retry after {text} seconds"));
-        let _ = duration::parse(&text);
+        let _ = duration::parse_duration(&text);
     }
 
     #[test]
