@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Limit, setting::section};
+use super::{Limit, read::words, setting::section};
 use crate::circuit_breaker::ProbeProof;
 
 section! {
@@ -47,3 +47,5 @@ section! {
         pub share: Option<f64>,
     }
 }
+
+words!(ProbeProof { "first-byte" => Self::FirstByte, "end" => Self::End });

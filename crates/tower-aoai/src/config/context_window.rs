@@ -1,4 +1,4 @@
-use super::setting::section;
+use super::{read::words, setting::section};
 use crate::context_window::Keep;
 
 section! {
@@ -48,3 +48,7 @@ pub enum Overflow {
     /// It is sent, and told of.
     LetThrough,
 }
+
+words!(Overflow { "reject" => Self::Reject, "truncate" => Self::Truncate, "let-through" => Self::LetThrough });
+
+words!(Keep { "beginning" => Self::Beginning, "end" => Self::End });

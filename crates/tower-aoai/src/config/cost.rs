@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{EndpointConfig, setting::section};
+use toml::de::DeValue;
+
+use super::{
+    EndpointConfig,
+    read::{Node, Read, words},
+    setting::section,
+};
 use crate::cost::{Money, Period, ServiceTier, Tag};
 
 section! {
@@ -102,5 +108,45 @@ impl EndpointConfig {
     #[must_use]
     pub fn priced_as(&self) -> Option<&str> {
         self.model.as_deref().or(self.deployment.as_deref())
+    }
+}
+
+words!(Tag {
+    "task" => Self::Task,
+    "workflow" => Self::Workflow,
+    "agent" => Self::Agent,
+    "tenant" => Self::Tenant,
+    "model" => Self::Model,
+    "deployment" => Self::Deployment,
+    "endpoint" => Self::Endpoint,
+});
+
+words!(Period { "hour" => Self::Hour, "day" => Self::Day, "month" => Self::Month, "total" => Self::Total });
+
+words!(ServiceTier {
+    "default" => Self::Default,
+    "flex" => Self::Flex,
+    "priority" => Self::Priority,
+    "batch" => Self::Batch,
+});
+
+/// `"warn"`, `"refuse"`, or a price.
+impl Read for UnknownPriceConfig {
+    fn read(node: &Node<'_>) -> Option<Self> {
+        if let DeValue::Table(_) = node.value() {
+            return PriceConfig::read(node).map(Self::Assume);
+        }
+        match &*node.text(&Self::wanted())? {
+            "warn" => Some(Self::Warn),
+            "refuse" => Some(Self::Refuse),
+            _ => {
+                node.unfit(&Self::wanted());
+                None
+            }
+        }
+    }
+
+    fn wanted() -> String {
+        "\"warn\", \"refuse\", or a price to assume: { input = 5.0, output = 20.0 }".to_owned()
     }
 }

@@ -1,6 +1,6 @@
 //! Endpoints: deployments, with what they can take.
 
-use super::{CircuitBreakerConfig, QuotaConfig, RequestDefaultsConfig, TimeoutsConfig, setting::section};
+use super::{CircuitBreakerConfig, QuotaConfig, RequestDefaultsConfig, TimeoutsConfig, read::words, setting::section};
 use crate::cost::DeploymentType;
 
 section! {
@@ -133,3 +133,18 @@ impl EndpointConfig {
         self.kind.unwrap_or_default()
     }
 }
+
+words!(DeploymentKind {
+    "global-standard" => Self::GlobalStandard,
+    "data-zone-standard" => Self::DataZoneStandard,
+    "standard" => Self::Standard,
+    "batch" => Self::Batch,
+    "provisioned" => Self::Provisioned,
+    "provisioned-spilling" => Self::ProvisionedSpilling,
+    // Azure's own names of the SKUs.
+    "global-batch" => Self::Batch,
+    "data-zone-batch" => Self::Batch,
+    "provisioned-managed" => Self::Provisioned,
+    "global-provisioned-managed" => Self::Provisioned,
+    "data-zone-provisioned-managed" => Self::Provisioned,
+});

@@ -31,22 +31,33 @@
 mod circuit_breaker;
 mod context_window;
 mod cost;
+mod effective;
 mod endpoint;
+mod env;
+mod hidden;
 mod model;
 mod observe;
+mod problem;
+mod provisioned;
 mod quota;
+mod read;
 mod request_defaults;
 mod resource;
 mod retry;
 mod secret;
 mod setting;
+mod sources;
 mod statistics;
 mod timeouts;
 mod transport;
+mod validate;
+mod vars;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
-use self::setting::{Setting, section};
 pub use self::{
     circuit_breaker::{CircuitBreakerConfig, SlowFirstBytes},
     context_window::{ContextWindowConfig, Overflow},
@@ -54,15 +65,22 @@ pub use self::{
     endpoint::{DeploymentKind, EndpointConfig},
     model::{FailureKind, LegConfig, ModelConfig, PatienceConfig},
     observe::{DoorConfig, ObserveConfig},
+    problem::{Problem, Problems},
     quota::{Headers, InFlight, QueueOrder, QuotaConfig, Window},
     request_defaults::{AgentConfig, RequestDefaultsConfig},
     resource::{ClientSecret, CredentialConfig, KeyHeader, ResourceConfig, Style},
     retry::{RetriedFailures, RetryBudgetConfig, RetryConfig},
     secret::Secret,
     setting::Limit,
+    sources::Sources,
     statistics::StatisticsConfig,
     timeouts::TimeoutsConfig,
-    transport::TransportConfig,
+    transport::{Proxy, TransportConfig},
+    vars::Vars,
+};
+use self::{
+    read::words,
+    setting::{Setting, section},
 };
 
 section! {
@@ -184,12 +202,20 @@ impl Config {
     /// the two alone.
     #[must_use]
     pub fn over(mut self, other: &Self) -> Self {
-        let names_endpoints = !(self.resources.is_empty() && self.endpoints.is_empty() && self.models.is_empty());
-        let topology = names_endpoints.then(|| (self.resources.clone(), self.endpoints.clone(), self.models.clone()));
+        let topology =
+            self.names_endpoints().then(|| (self.resources.clone(), self.endpoints.clone(), self.models.clone()));
         self.fill(other);
         if let Some((resources, endpoints, models)) = topology {
             (self.resources, self.endpoints, self.models) = (resources, endpoints, models);
         }
         self
     }
+
+    fn names_endpoints(&self) -> bool {
+        !(self.resources.is_empty() && self.endpoints.is_empty() && self.models.is_empty())
+    }
 }
+
+words!(Profile { "cautious" => Self::Cautious });
+
+words!(UnknownModel { "default" => Self::Default, "refuse" => Self::Refuse });

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use super::{RetryConfig, setting::section};
+use toml::de::DeValue;
+
+use super::{
+    Limit, RetryConfig,
+    read::{Node, Read, words},
+    setting::section,
+};
 use crate::balance::Strategy;
 
 section! {
@@ -109,5 +115,45 @@ impl LegConfig {
     pub const fn max_wait(mut self, wait: Duration) -> Self {
         self.patience = Some(PatienceConfig::AtMost(wait));
         self
+    }
+}
+
+words!(FailureKind {
+    "throttled" => Self::Throttled,
+    "too-large" => Self::TooLarge,
+    "unavailable" => Self::Unavailable,
+    "misconfigured" => Self::Misconfigured,
+    "context-length" => Self::ContextLength,
+    "refused" => Self::Refused,
+});
+
+words!(Strategy {
+    "expected-finish" => Self::ExpectedFinish,
+    "round-robin" => Self::RoundRobin,
+    "shuffle" => Self::Shuffle,
+    "weighted" => Self::Weighted,
+    "least-in-flight" => Self::LeastInFlight,
+});
+
+/// A time, `"unlimited"`, or `{ dollars_per_second = dollars }`.
+impl Read for PatienceConfig {
+    fn read(node: &Node<'_>) -> Option<Self> {
+        if let DeValue::Table(_) = node.value() {
+            let table = node.table()?;
+            let worth = table.get("dollars_per_second");
+            table.done();
+            if worth.is_none() {
+                node.wrong(format!("there is no dollars_per_second in it; write {}", Self::wanted()));
+            }
+            return f64::read(&worth?).map(Self::DollarsPerSecond);
+        }
+        Limit::<Duration>::read(node).map(|limit| match limit {
+            Limit::Of(wait) => Self::AtMost(wait),
+            Limit::Unlimited => Self::Unlimited,
+        })
+    }
+
+    fn wanted() -> String {
+        "a time such as \"2s\", \"unlimited\", or { dollars_per_second = 0.01 }".to_owned()
     }
 }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::setting::section;
+use toml::de::DeValue;
+
+use super::{
+    read::{Node, Read, words},
+    setting::section,
+};
 
 section! {
     /// A quota. Without a limit nothing is throttled, and what the server says is kept to all the same.
@@ -93,4 +98,68 @@ pub enum QueueOrder {
     Deadline(Duration),
     /// In equal shares for each tenant, of whom so many are told apart.
     Fair(usize),
+}
+
+words!(Headers { "obey" => Self::Obey, "decide" => Self::Decide, "ignore" => Self::Ignore });
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// `"sliding"`, `"utilisation"`, `{ bucket = tokens }` or `{ utilisation = time }`.
+impl Read for Window {
+    fn read(node: &Node<'_>) -> Option<Self> {
+        if let DeValue::Table(_) = node.value() {
+            let table = node.table()?;
+            let (bucket, utilisation) = (table.get("bucket"), table.get("utilisation"));
+            table.done();
+            return match (bucket, utilisation) {
+                (Some(bucket), None) => u64::read(&bucket).map(Self::Bucket),
+                (None, Some(time)) => Duration::read(&time).map(Self::Utilisation),
+                _ => {
+                    node.wrong(format!("a window is one thing; write {}", Self::wanted()));
+                    None
+                }
+            };
+        }
+        match &*node.text(&Self::wanted())? {
+            "sliding" => Some(Self::Sliding),
+            "utilisation" | "utilization" => Some(Self::Utilisation(MINUTE)),
+            _ => {
+                node.unfit(&Self::wanted());
+                None
+            }
+        }
+    }
+
+    fn wanted() -> String {
+        "\"sliding\", \"utilisation\", { bucket = 40_000 } or { utilisation = \"60s\" }".to_owned()
+    }
+}
+
+/// `"fifo"`, `{ priority = time }`, `{ deadline = time }` or `{ fair = tenants }`.
+impl Read for QueueOrder {
+    fn read(node: &Node<'_>) -> Option<Self> {
+        if let DeValue::Table(_) = node.value() {
+            let table = node.table()?;
+            let (priority, deadline, fair) = (table.get("priority"), table.get("deadline"), table.get("fair"));
+            table.done();
+            return match (priority, deadline, fair) {
+                (Some(ageing), None, None) => Duration::read(&ageing).map(Self::Priority),
+                (None, Some(patience), None) => Duration::read(&patience).map(Self::Deadline),
+                (None, None, Some(tenants)) => usize::read(&tenants).map(Self::Fair),
+                _ => {
+                    node.wrong(format!("an order is one thing; write {}", Self::wanted()));
+                    None
+                }
+            };
+        }
+        if &*node.text(&Self::wanted())? == "fifo" {
+            return Some(Self::Fifo);
+        }
+        node.unfit(&Self::wanted());
+        None
+    }
+
+    fn wanted() -> String {
+        "\"fifo\", { priority = \"10s\" }, { deadline = \"60s\" } or { fair = 100 }".to_owned()
+    }
 }

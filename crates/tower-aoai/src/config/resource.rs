@@ -1,6 +1,12 @@
 //! Resources: where endpoints are, and who may call them.
 
-use super::{Secret, setting::section};
+use toml::de::DeValue;
+
+use super::{
+    Secret,
+    read::{Node, Read, Words, words},
+    setting::section,
+};
 
 section! {
     /// An Azure OpenAI resource, or another server of the same language: an address and a credential, which its
@@ -108,5 +114,58 @@ impl ResourceConfig {
         self.style = Some(Style::Classic);
         self.api_version = Some(api_version.into());
         self
+    }
+}
+
+words!(Style { "v1" => Self::V1, "classic" => Self::Classic, "inference" => Self::Inference });
+
+/// `"api-key"`, `"bearer"`, or a header's name.
+impl Read for KeyHeader {
+    fn read(node: &Node<'_>) -> Option<Self> {
+        let name = node.text(&Self::wanted())?;
+        Some(match &*name.to_ascii_lowercase() {
+            "api-key" => Self::ApiKey,
+            "bearer" => Self::Bearer,
+            _ => Self::Named(name.into_owned()),
+        })
+    }
+
+    fn wanted() -> String {
+        "\"api-key\", \"bearer\", or the name of a header".to_owned()
+    }
+}
+
+/// An identity that needs nothing else than its kind.
+#[derive(Debug, Clone, Copy)]
+enum Identity {
+    Managed,
+    Workload,
+    Developer,
+}
+
+words!(Identity {
+    "managed-identity" => Self::Managed,
+    "workload-identity" => Self::Workload,
+    "developer-tools" => Self::Developer,
+});
+
+impl Read for CredentialConfig {
+    fn read(node: &Node<'_>) -> Option<Self> {
+        match node.value() {
+            DeValue::Table(_) => ClientSecret::read(node).map(Self::ClientSecret),
+            DeValue::String(_) => Identity::read(node).map(|identity| match identity {
+                Identity::Managed => Self::ManagedIdentity,
+                Identity::Workload => Self::WorkloadIdentity,
+                Identity::Developer => Self::DeveloperTools,
+            }),
+            _ => {
+                node.not(&Self::wanted());
+                None
+            }
+        }
+    }
+
+    fn wanted() -> String {
+        format!("{}, or {{ tenant_id, client_id, client_secret }}", Identity::listed())
     }
 }

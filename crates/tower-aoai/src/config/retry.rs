@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Limit, setting::section};
+use toml::de::DeValue;
+
+use super::{
+    Limit,
+    read::{Node, Read, words},
+    setting::section,
+};
 use crate::retry_after::Jitter;
 
 section! {
@@ -54,4 +60,38 @@ pub enum RetriedFailures {
     /// Those, and what another attempt may well do better.
     #[default]
     Transient,
+}
+
+words!(RetriedFailures { "transient" => Self::Transient, "throttled" => Self::Throttled });
+
+/// `"full"`, `"none"`, `{ proportional = share }`, `{ additive = time }` or `{ shrink = share }`.
+impl Read for Jitter {
+    fn read(node: &Node<'_>) -> Option<Self> {
+        if let DeValue::Table(_) = node.value() {
+            let table = node.table()?;
+            let kinds = [table.get("proportional"), table.get("additive"), table.get("shrink")];
+            table.done();
+            return match kinds {
+                [Some(share), None, None] => f64::read(&share).map(Self::Proportional),
+                [None, Some(time), None] => Duration::read(&time).map(Self::Additive),
+                [None, None, Some(share)] => f64::read(&share).map(Self::Shrink),
+                _ => {
+                    node.wrong(format!("a jitter is one thing; write {}", Self::wanted()));
+                    None
+                }
+            };
+        }
+        match &*node.text(&Self::wanted())? {
+            "full" => Some(Self::Full),
+            "none" => Some(Self::None),
+            _ => {
+                node.unfit(&Self::wanted());
+                None
+            }
+        }
+    }
+
+    fn wanted() -> String {
+        "\"full\", \"none\", { proportional = 0.1 }, { additive = \"1s\" } or { shrink = 0.25 }".to_owned()
+    }
 }

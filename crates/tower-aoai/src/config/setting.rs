@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use super::read::{Key, Read, Table};
+
 /// A bound that may be lifted: `"unlimited"` in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Limit<T> {
@@ -42,38 +44,71 @@ impl<T: fmt::Display> fmt::Display for Limit<T> {
 pub(crate) trait Setting: Default {
     /// Takes what is missing here from there.
     fn fill(&mut self, from: &Self);
+
+    /// Reads it from a table.
+    fn take(table: &Table<'_>, key: &'static str) -> Self;
 }
 
-impl<T: Clone> Setting for Option<T> {
+impl<T: Clone + Read> Setting for Option<T> {
     fn fill(&mut self, from: &Self) {
         if self.is_none() {
             self.clone_from(from);
         }
     }
+
+    fn take(table: &Table<'_>, key: &'static str) -> Self {
+        table.get(key).and_then(|node| T::read(&node))
+    }
 }
 
+/// That it is missing is told when the whole is judged.
 impl Setting for String {
     fn fill(&mut self, from: &Self) {
         if self.is_empty() {
             self.clone_from(from);
         }
     }
+
+    fn take(table: &Table<'_>, key: &'static str) -> Self {
+        table.get(key).and_then(|node| Self::read(&node)).unwrap_or_default()
+    }
 }
 
-impl<T: Clone> Setting for Vec<T> {
+impl<T: Clone + Read> Setting for Vec<T> {
     fn fill(&mut self, from: &Self) {
         if self.is_empty() {
             self.clone_from(from);
         }
     }
+
+    fn take(table: &Table<'_>, key: &'static str) -> Self {
+        table.get(key).and_then(|node| Self::read(&node)).unwrap_or_default()
+    }
 }
 
 /// By key: what is missing in an entry of the same key is taken from the other's, too.
-impl<K: Ord + Clone, T: Setting + Clone> Setting for BTreeMap<K, T> {
+impl<K: Key, T: Setting + Clone + Read> Setting for BTreeMap<K, T> {
     fn fill(&mut self, from: &Self) {
         for (key, other) in from {
             self.entry(key.clone()).or_default().fill(other);
         }
+    }
+
+    fn take(table: &Table<'_>, key: &'static str) -> Self {
+        let entries = table.get(key).and_then(|node| node.table());
+        let Some(entries) = entries else {
+            return Self::new();
+        };
+        let mut read = Self::new();
+        for (name, node) in entries.entries() {
+            match K::of_key(&name) {
+                Ok(key) => {
+                    read.extend(T::read(&node).map(|value| (key, value)));
+                }
+                Err(message) => entries.wrong_key(&name, message),
+            }
+        }
+        read
     }
 }
 
@@ -96,8 +131,46 @@ macro_rules! section {
             fn fill(&mut self, from: &Self) {
                 $($crate::config::setting::Setting::fill(&mut self.$field, &from.$field);)*
             }
+
+            fn take(table: &$crate::config::read::Table<'_>, key: &'static str) -> Self {
+                let node = table.get(key);
+                node.and_then(|node| $crate::config::read::Read::read(&node)).unwrap_or_default()
+            }
+        }
+
+        impl $name {
+            /// Reads all that a table says, and notes what it may not say.
+            pub(crate) fn of_table(table: &$crate::config::read::Table<'_>) -> Self {
+                let section = Self {
+                    $($field: {
+                        let key = $crate::config::setting::key_of!($field $($key)?);
+                        $crate::config::setting::Setting::take(table, key)
+                    },)*
+                };
+                table.done();
+                section
+            }
+        }
+
+        impl $crate::config::read::Read for $name {
+            fn read(node: &$crate::config::read::Node<'_>) -> Option<Self> {
+                node.table().map(|table| Self::of_table(&table))
+            }
+
+            fn wanted() -> String {
+                "a table".to_owned()
+            }
         }
     };
 }
 
-pub(crate) use section;
+macro_rules! key_of {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $key:literal) => {
+        $key
+    };
+}
+
+pub(crate) use {key_of, section};

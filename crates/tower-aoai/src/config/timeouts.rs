@@ -11,7 +11,7 @@ section! {
         /// A call, from the door to its last byte, with all its retries. A caller's own, earlier deadline stands.
         /// Default 600 s, as the official SDKs have it. At an endpoint it has no meaning.
         pub total: Option<Limit<Duration>>,
-        /// To connect. Default 5 s, as the official SDKs have it. At an endpoint it has no meaning.
+        /// To connect, TLS included. Default 10 s. At an endpoint it has no meaning.
         pub connect: Option<Limit<Duration>>,
         /// An attempt, from its send to the head of the answer. Default 300 s.
         pub first_byte: Option<Limit<Duration>>,

@@ -1,0 +1,128 @@
+//! The environment, as the recipes that people use have it.
+
+mod connections;
+mod reader;
+mod topology;
+
+use std::time::Duration;
+
+use self::reader::Reader;
+use super::{
+    AgentConfig, CircuitBreakerConfig, Config, Limit, Profile, QuotaConfig, RetryConfig, Vars, effective::NEVER_SOONER,
+    read::Words,
+};
+
+pub(crate) use self::reader::Read;
+
+/// The variables that have a meaning here, but for those of agents.
+pub(crate) const KNOWN: [&str; 23] = [
+    "AOAI_PROFILE",
+    "AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_DEPLOYMENT",
+    "AZURE_OPENAI_API_VERSION",
+    "OPENAI_API_BASE",
+    "OPENAI_API_KEY",
+    "PTU_DEPLOYMENT",
+    "STANDARD_DEPLOYMENT",
+    "PTU_MAX_WAIT",
+    "MAX_RETRIES",
+    "MAX_CONCURRENT_REQUESTS",
+    "MIN_REQUEST_INTERVAL_MS",
+    "REQUESTS_PER_MINUTE",
+    "TOKENS_PER_MINUTE",
+    "INITIAL_BACKOFF_SECONDS",
+    "MAX_BACKOFF_SECONDS",
+    "BACKOFF_MULTIPLIER",
+    "CIRCUIT_BREAKER_FAILURE_THRESHOLD",
+    "CIRCUIT_BREAKER_RECOVERY_TIMEOUT",
+    "CIRCUIT_BREAKER_SUCCESS_THRESHOLD",
+    "AZURE_OPENAI_ROUND_ROBIN_CONNECTION",
+    "USE_AZURE_OPENAI_ROUND_ROBIN",
+];
+
+/// What stands behind an agent's name.
+const AGENT: &str = "_AGENT_MAX_TOKENS";
+
+/// What the variables say; which endpoints there are only if nobody else says it.
+pub(crate) fn read(vars: &Vars, endpoints_are_known: bool) -> (Config, Read) {
+    let mut reader = Reader::new(vars);
+    let mut config = Config {
+        profile: profile(&mut reader),
+        quota: quota(&mut reader),
+        retry: retry(&mut reader),
+        circuit_breaker: circuit_breaker(&mut reader),
+        ..Config::default()
+    };
+    agents(&mut reader, &mut config);
+    if !endpoints_are_known {
+        topology::read(&mut reader, &mut config);
+    }
+    reader.look_for_misspellings();
+    (config, reader.done())
+}
+
+fn profile(reader: &mut Reader<'_>) -> Option<Profile> {
+    let name = reader.text("AOAI_PROFILE", "profile")?;
+    let profile = Profile::of_word(name);
+    if profile.is_none() {
+        reader.wrong(
+            "AOAI_PROFILE",
+            "profile",
+            format!("there is no profile {name:?}; there is {}", Profile::listed()),
+        );
+    }
+    profile
+}
+
+fn quota(reader: &mut Reader<'_>) -> QuotaConfig {
+    QuotaConfig {
+        max_in_flight: reader.whole("MAX_CONCURRENT_REQUESTS", "quota.max_in_flight"),
+        min_interval: reader.millis("MIN_REQUEST_INTERVAL_MS", "quota.min_interval"),
+        requests_per_minute: reader.whole("REQUESTS_PER_MINUTE", "quota.requests_per_minute"),
+        tokens_per_minute: reader.whole("TOKENS_PER_MINUTE", "quota.tokens_per_minute"),
+        ..QuotaConfig::default()
+    }
+}
+
+fn retry(reader: &mut Reader<'_>) -> RetryConfig {
+    let initial_backoff = reader.seconds("INITIAL_BACKOFF_SECONDS", "retry.initial_backoff");
+    RetryConfig {
+        max_retries: reader.whole("MAX_RETRIES", "retry.max_retries"),
+        initial_backoff,
+        max_backoff: reader.seconds("MAX_BACKOFF_SECONDS", "retry.max_backoff"),
+        multiplier: reader.number("BACKOFF_MULTIPLIER", "retry.multiplier", "2"),
+        jitter: initial_backoff.map(|_| NEVER_SOONER),
+        ..RetryConfig::default()
+    }
+}
+
+/// Failures are counted and a break lasts as long as is said: no shares, no doubling, no jitter.
+fn circuit_breaker(reader: &mut Reader<'_>) -> CircuitBreakerConfig {
+    let failures: Option<u32> =
+        reader.whole("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "circuit_breaker.consecutive_failures");
+    let time: Option<Duration> = reader.seconds("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "circuit_breaker.break_time");
+    CircuitBreakerConfig {
+        consecutive_failures: failures.map(Limit::Of),
+        failure_ratio: failures.map(|_| Limit::Unlimited),
+        break_time: time,
+        break_cap: time,
+        jitter: time.map(|_| 0.0),
+        successes_to_close: reader.whole("CIRCUIT_BREAKER_SUCCESS_THRESHOLD", "circuit_breaker.successes_to_close"),
+        ..CircuitBreakerConfig::default()
+    }
+}
+
+fn agents(reader: &mut Reader<'_>, config: &mut Config) {
+    let names: Vec<String> = reader.vars().names().filter(|name| name.ends_with(AGENT)).map(str::to_owned).collect();
+    for variable in names {
+        let agent = variable.trim_end_matches(AGENT).to_lowercase();
+        if agent.is_empty() {
+            continue;
+        }
+        let key = format!("{}.max_tokens", super::read::join("agents", &agent));
+        if let Some(tokens) = reader.whole(&variable, &key) {
+            config.agents.insert(agent, AgentConfig { max_tokens: Some(tokens), ..AgentConfig::default() });
+        }
+    }
+}
