@@ -26,7 +26,77 @@
 //!             .leg(LegConfig::new("provisioned", ["ptu"]).max_wait(Duration::from_secs(1)))
 //!             .leg(LegConfig::new("standard", ["payg"])),
 //!     );
+//! config.validate()?;
+//! # Ok::<(), tower_aoai::config::Problems>(())
 //! ```
+//!
+//! # From a file
+//!
+//! [`Config::from_toml_file`]; [`EXAMPLE`] has every key, with its unit and its default. Strings may hold `${NAME}`, the
+//! value of an environment variable, or `${NAME:-value}` for where it is missing. Keys that do not exist, values of a wrong
+//! type or out of range, names that lead nowhere: all that is wrong is told at once, each with its line and what would be
+//! right.
+//!
+//! ```
+//! use tower_aoai::config::Config;
+//!
+//! let problems = Config::from_toml_str(r#"
+//! [[resources]]
+//! name = "east"
+//! base_url = "contoso.openai.azure.com"
+//!
+//! [[endpoints]]
+//! name = "chat"
+//! resource = "eats"
+//! "#).unwrap_err();
+//! assert_eq!(problems.to_string(), r#"error: resources[0].base_url: the base URL does not say how to connect: write https://contoso.openai.azure.com
+//!  --> configuration:4:12
+//!   |
+//! 4 | base_url = "contoso.openai.azure.com"
+//!   |            ^^^^^^^^^^^^^^^^^^^^^^^^^^
+//!
+//! error: endpoints[0].resource: there is no resource "eats"; write "east"
+//!  --> configuration:8:12
+//!   |
+//! 8 | resource = "eats"
+//!   |            ^^^^^^
+//!
+//! the configuration has 2 problems"#);
+//! ```
+//!
+//! # From the environment
+//!
+//! [`Config::from_env`]; a variable that is empty is not set. A commented sample is [`ENV_EXAMPLE`]; a `.env` file is read
+//! where it is [asked for](Sources::env_file).
+//!
+//! | variable | says |
+//! |---|---|
+//! | `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY` | the resource and its key |
+//! | `AZURE_OPENAI_DEPLOYMENT` | its deployment; default what a call names |
+//! | `AZURE_OPENAI_API_VERSION` | classic paths with this api-version; default, and with `v1`, `preview` or `latest`, v1 paths |
+//! | `OPENAI_API_BASE`, `OPENAI_API_KEY` | likewise, where `AZURE_OPENAI_ENDPOINT` is not set: an Azure resource, OpenAI, or any server of the same language, below whose address `chat/completions` stands |
+//! | `PTU_DEPLOYMENT`, `STANDARD_DEPLOYMENT` | a provisioned deployment of the resource, and one for what it cannot serve |
+//! | `PTU_MAX_WAIT` | milliseconds that a call may wait for the former; default 2,000 |
+//! | `USE_AZURE_OPENAI_ROUND_ROBIN` | `true` or `false`: whether the following is used, in place of all the above |
+//! | `AZURE_OPENAI_ROUND_ROBIN_CONNECTION` | endpoints that take turns: a JSON list of objects with `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY`, and, where they differ from the variables, `deployment` and `api-version` |
+//! | `MAX_RETRIES` | how often a call is sent again |
+//! | `INITIAL_BACKOFF_SECONDS`, `MAX_BACKOFF_SECONDS`, `BACKOFF_MULTIPLIER` | the waits before that, where the server says none; up to a tenth is added by chance |
+//! | `MAX_CONCURRENT_REQUESTS`, `MIN_REQUEST_INTERVAL_MS` | calls at once, and milliseconds between two, for each endpoint |
+//! | `REQUESTS_PER_MINUTE`, `TOKENS_PER_MINUTE` | the quota of each endpoint that is not provisioned |
+//! | `CIRCUIT_BREAKER_FAILURE_THRESHOLD` | failures in a row that open an endpoint's circuit, and nothing else does |
+//! | `CIRCUIT_BREAKER_RECOVERY_TIMEOUT` | seconds that it stays open, each time |
+//! | `CIRCUIT_BREAKER_SUCCESS_THRESHOLD` | probes that close it |
+//! | `{AGENT}_AGENT_MAX_TOKENS` | the most output of an agent's calls that say nothing; the name in lower case |
+//! | `AOAI_PROFILE` | a [profile](Profile) |
+//!
+//! # What goes before what
+//!
+//! Code, the environment, the file, the profile, the defaults. See [`Sources`].
+//!
+//! # Secrets
+//!
+//! Keys are [`Secret`]s. No error shows one, nor what came out of a variable, nor any value of a file that is not known to
+//! be none.
 
 mod circuit_breaker;
 mod context_window;
@@ -82,6 +152,12 @@ use self::{
     read::words,
     setting::{Setting, section},
 };
+
+/// A file of TOML with every key, its unit and its default.
+pub const EXAMPLE: &str = include_str!("../../tower-aoai.example.toml");
+
+/// A `.env` file with every variable.
+pub const ENV_EXAMPLE: &str = include_str!("../../env.example");
 
 section! {
     /// What a stack is made of.

@@ -156,9 +156,9 @@ impl Problem {
 }
 
 impl Problems {
-    /// `None` if there is none; in the order of their places.
+    /// `None` if there is none; in the order of their lines, and then those that stand in none.
     pub(crate) fn of(mut problems: Vec<Problem>) -> Option<Self> {
-        problems.sort_by_key(|problem| (problem.line(), problem.column()));
+        problems.sort_by_key(|problem| (problem.line().is_none(), problem.line(), problem.column()));
         (!problems.is_empty()).then_some(Self { problems })
     }
 

@@ -134,7 +134,7 @@ impl Config {
         Sources::new().toml_file(path).read()
     }
 
-    /// Reads the variables of this process; which, the [module](super::config) says.
+    /// Reads the variables of this process; which, the [module](crate::config) says.
     ///
     /// # Errors
     ///
