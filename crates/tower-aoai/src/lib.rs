@@ -49,7 +49,7 @@
 
 pub use tower_aoai_core as core;
 
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "merge"))]
 mod answer;
 #[cfg(feature = "batch")]
 pub mod batch;
@@ -57,8 +57,10 @@ pub mod batch;
 pub mod cache;
 #[cfg(feature = "config")]
 pub mod config;
-#[cfg(any(feature = "batch", feature = "cache"))]
+#[cfg(any(feature = "batch", feature = "cache", feature = "merge"))]
 mod gather;
+#[cfg(feature = "merge")]
+pub mod merge;
 
 #[cfg(feature = "balance")]
 pub use tower_aoai_balance as balance;

@@ -39,6 +39,7 @@ const FEATURES: &[&str] = &[
     "endpoint",
     "entra",
     "fallback",
+    "merge",
     "metrics",
     "retry-after",
     "statistics",

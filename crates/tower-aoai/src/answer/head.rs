@@ -5,7 +5,7 @@ use std::{fmt, hash::Hash};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use tower_aoai_core::{CallContext, Tenant};
 
-/// Headers that name or trace one call, and say nothing of what is asked: everything else must agree.
+/// Headers of one call alone; all others must agree.
 const OF_ONE_CALL: [&str; 11] = [
     "baggage",
     "content-length",
@@ -31,11 +31,16 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// Whether a header names or traces one call, and says nothing of what is asked.
+    pub(crate) fn is_of_one_call(name: &HeaderName) -> bool {
+        OF_ONE_CALL.contains(&name.as_str())
+    }
+
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let mut headers: Vec<_> = request
             .headers()
             .iter()
-            .filter(|(name, _)| !OF_ONE_CALL.contains(&name.as_str()))
+            .filter(|(name, _)| !Self::is_of_one_call(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         // Stable: values of one name keep their order.
