@@ -1,6 +1,7 @@
 //! The project's own tasks. `cargo xtask --help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line program
 
+mod examples;
 mod msrv;
 mod sdk;
 mod step;

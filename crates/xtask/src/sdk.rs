@@ -1,13 +1,13 @@
 //! The official SDKs, installed in throw-away environments, against the simulator's server.
 
 use std::{
-    env, fmt, fs,
+    fmt, fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
-use crate::step::{cargo, run};
+use crate::step::{cargo, root, run, target};
 
 /// One of them.
 #[derive(Debug, Clone, Copy)]
@@ -19,15 +19,15 @@ pub(crate) enum Sdk {
 impl Sdk {
     /// Installs the SDK below `target`, starts a server, and runs the checks of `tests/sdk` against it.
     pub(crate) fn check(self) -> Result<(), String> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let (root, target) = (root(), target());
         let sources = root.join("tests/sdk").join(self.folder());
-        let place = target(&root).join("sdk").join(self.folder());
+        let place = target.join("sdk").join(self.folder());
         fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
         let mut check = match self {
             Self::Python => install_python(&sources, &place)?,
             Self::Node => install_node(&sources, &place)?,
         };
-        let server = Server::start(&target(&root), &root.join("tests/sdk/world.toml"))?;
+        let server = Server::start(&target, &root.join("tests/sdk/world.toml"))?;
         run(check.arg(&server.address))
     }
 
@@ -59,10 +59,6 @@ fn install_node(sources: &Path, place: &Path) -> Result<Command, String> {
     let mut check = Command::new("node");
     check.arg(place.join("check.mjs"));
     Ok(check)
-}
-
-fn target(root: &Path) -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 /// The simulator's server on a free port of this machine, ended when dropped.

@@ -2,11 +2,12 @@
 
 use std::{
     env, fmt,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use crate::{
-    msrv,
+    examples, msrv,
     sdk::Sdk,
     system_package::{NODE, PYTHON, SystemPackage},
 };
@@ -21,6 +22,8 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// `cargo` with these arguments.
     Cargo(Vec<&'static str>),
+    /// The small examples, each run.
+    Examples,
     /// An official SDK against the simulator's server.
     Sdk(Sdk),
     /// The declared Rust version against those of the dependencies.
@@ -72,7 +75,7 @@ pub(crate) fn suite() -> Vec<Step> {
         &["test", "--package", "tower-aoai", "--features", "metrics", "--test", "telemetry_metrics"],
     ));
     steps.push(Step::cargo("quickstart", &["run", "--release", "--example", "quickstart"]));
-    steps.push(Step::cargo("over-http", &["run", "--example", "over_http"]));
+    steps.push(Step { name: "examples".to_owned(), needs: &[], action: Action::Examples });
     steps.push(Step { name: "sdk-python".to_owned(), needs: &[PYTHON], action: Action::Sdk(Sdk::Python) });
     steps.push(Step { name: "sdk-node".to_owned(), needs: &[NODE], action: Action::Sdk(Sdk::Node) });
     steps.push(Step { name: "rust-version".to_owned(), needs: &[], action: Action::CheckRustVersion });
@@ -90,6 +93,7 @@ impl Step {
         }
         match &self.action {
             Action::Cargo(arguments) => run(cargo().args(arguments)),
+            Action::Examples => examples::check(),
             Action::Sdk(sdk) => sdk.check(),
             Action::CheckRustVersion => msrv::check(),
         }
@@ -100,10 +104,21 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cargo(arguments) => write!(f, "cargo {}", arguments.join(" ")),
+            Self::Examples => f.write_str("the small examples, each of which must keep what it promises"),
             Self::Sdk(sdk) => write!(f, "the official {sdk} SDK against the simulator's server"),
             Self::CheckRustVersion => f.write_str("no dependency asks for a newer Rust than the workspace declares"),
         }
     }
+}
+
+/// The folder of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The cargo that runs this.

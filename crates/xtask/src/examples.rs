@@ -1,0 +1,63 @@
+//! The small examples, built at once and run one after the other: each ends by itself, and badly where what it promises
+//! does not happen.
+
+use std::process::Command;
+
+use crate::step::{cargo, run, target};
+
+/// Those that are run as they are.
+const SMALL: &[&str] = &[
+    "any_call",
+    "async_openai",
+    "axum_app",
+    "budget_alert",
+    "client_limiter",
+    "health",
+    "multi_region",
+    "on_retry",
+    "over_http",
+    "plain_hyper",
+    "provider_chain",
+    "ptu_first",
+    "reqwest_above",
+    "reqwest_below",
+    "round_robin",
+    "scope",
+    "service_fn",
+    "tpm_and_rpm",
+    "transient_fault",
+];
+
+pub(crate) fn check() -> Result<(), String> {
+    // Of the whole workspace, as its tests are built: of one package the dependencies would be built anew.
+    run(cargo().args(["build", "--workspace", "--examples"]))?;
+    let programs = target().join("debug/examples");
+    let mut failed = Vec::new();
+    for name in SMALL {
+        println!("\n-- {name}");
+        if let Err(why) = run(&mut Command::new(programs.join(name))) {
+            eprintln!("-- {why}");
+            failed.push(*name);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("{} of {}: {}", failed.len(), SMALL.len(), failed.join(", "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One has a step of its own, the other runs until it is stopped.
+    const OTHERS: &[&str] = &["quickstart", "simulator"];
+
+    #[test]
+    fn every_example_is_run() {
+        let manifest = include_str!("../../../examples/Cargo.toml");
+        let names = manifest.split("[[example]]").skip(1).filter_map(|entry| entry.split('"').nth(1));
+        let mut declared: Vec<_> = names.collect();
+        declared.sort_unstable();
+        let mut run = [SMALL, OTHERS].concat();
+        run.sort_unstable();
+        assert_eq!(declared, run);
+    }
+}
