@@ -44,10 +44,13 @@ const FEATURES: &[&str] = &[
     "fallback",
     "merge",
     "metrics",
+    "native-roots",
     "retry-after",
+    "service-builder",
     "statistics",
     "telemetry",
     "token-bucket",
+    "transport",
     "bpe",
     "chunk",
 ];
