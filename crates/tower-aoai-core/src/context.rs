@@ -426,6 +426,13 @@ impl CallContext {
         self.record.log.lock().served.waited
     }
 
+    /// The [last attempt](Self::last_attempt) and [how long the call has waited](Self::waited), as of one moment.
+    #[must_use]
+    pub fn last_attempt_and_wait(&self) -> (Option<Arc<Attempt>>, Duration) {
+        let log = self.record.log.lock();
+        (log.attempts.last().cloned(), log.served.waited)
+    }
+
     /// Says something of who served the call.
     pub fn note_served(&self, note: impl FnOnce(&mut Served)) {
         note(&mut self.record.log.lock().served);

@@ -131,6 +131,7 @@ where
 
 impl<B: Body, G: Guard> GuardedBody<B, G> {
     /// Guards `inner`; a body that is over from the start is let go of, and has ended already.
+    #[inline]
     pub fn new(inner: B, mut guard: Option<G>) -> Self {
         let inner = Some(inner).filter(|inner| !inner.is_end_stream());
         if inner.is_none()

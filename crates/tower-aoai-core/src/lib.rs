@@ -147,6 +147,7 @@ mod rejected;
 pub mod rejected_response;
 mod retry_budget;
 mod served;
+mod spare;
 mod sse;
 mod standing;
 mod stream_event;
@@ -177,6 +178,7 @@ pub use self::{
     rejected_response::{RejectedResponse, RejectedResponseLayer},
     retry_budget::{RetryBudget, RetryGrant},
     served::{FailedLeg, LegFailure, Served},
+    spare::Spare,
     standing::{Priority, Tenant},
     usage::Usage,
 };
