@@ -2,15 +2,15 @@
 
 use std::{mem, sync::Arc};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use tokio::time::Instant;
 use tower_aoai_core::{
-    CallContext, Error, FailedLeg, LegFailure, Outcome, Progress, Reason, Rejected, Served,
+    Attempt, CallContext, Error, FailedLeg, LegFailure, Outcome, Progress, Reason, Rejected, Served,
     classify::{ResponseHead, judge_head},
 };
 
 use crate::{
-    Failure, SpillCause,
+    Failure, Patience, SpillCause,
     chain::Chain,
     patience::{Bound, Plan},
     tally::Tally,
@@ -21,12 +21,17 @@ use crate::{
 pub(crate) struct Course {
     /// Taken when the call has an answer.
     tally: Option<Tally>,
+    /// As it came from above, but for the clock.
+    context: CallContext,
     chain: Chain,
     plan: Plan,
+    own_patience: Option<Patience>,
     /// The earliest instant from which on a leg that refused would let the call through.
     opens_at: Option<Instant>,
     /// Whether the leg under way was not ready at once: what the clock said last is not true any more.
     is_clock_stale: bool,
+    /// The last attempt that was sent before the leg.
+    before: Option<Arc<Attempt>>,
     /// What was said of who serves the call before it came into the leg.
     above: Option<Box<Served>>,
     /// What was said with the last answer of a server that did not serve the call.
@@ -47,13 +52,16 @@ pub(crate) enum Next {
 const SPILLED_BY_AZURE: &str = "x-ms-spillover-from-deployment";
 
 impl Course {
-    pub(crate) fn new(tally: Tally) -> Self {
+    pub(crate) const fn new(tally: Tally, context: CallContext, own_patience: Option<Patience>) -> Self {
         Self {
             tally: Some(tally),
+            context,
             chain: Chain::first(),
             plan: Plan::LAST,
+            own_patience,
             opens_at: None,
             is_clock_stale: false,
+            before: None,
             above: None,
             last_answer: None,
         }
@@ -77,70 +85,86 @@ impl Course {
         self.is_clock_stale = true;
     }
 
-    /// Before the request goes into the leg, which may not have been ready at once.
-    pub(crate) fn hand_down<B>(&mut self, request: &mut Request<B>) {
+    /// The leg is entered; the clock, read anew if the leg was not ready at once.
+    pub(crate) fn start(&mut self) -> Option<Instant> {
         if let Some(tally) = &mut self.tally {
             tally.is_in_leg = true;
         }
-        if mem::take(&mut self.is_clock_stale) {
-            let now = Instant::now();
-            CallContext::of(request).set_now(now);
-            if let Some(tally) = &mut self.tally {
-                tally.context.set_now(now);
-            }
+        if !mem::take(&mut self.is_clock_stale) {
+            return None;
         }
+        let now = Instant::now();
+        self.context.set_now(now);
+        Some(now)
+    }
+
+    /// Enters the next leg, from the one the chain has come to on; returns the context to go into it.
+    pub(crate) fn enter_next(&mut self) -> CallContext {
+        let mut below = self.context.clone();
+        self.enter(&mut below);
+        below
     }
 
     /// Chooses the leg to enter, from the one the chain has come to on, and writes into the request's context what that
     /// leg has to know.
     pub(crate) fn enter(&mut self, below: &mut CallContext) {
-        let Some(tally) = &mut self.tally else {
+        let (Some(tally), context) = (&mut self.tally, &mut self.context) else {
             return;
         };
-        self.plan = loop {
+        loop {
             let shared = tally.shared();
             let (rules, leg) = (shared.rules(), self.chain.leg());
             let late = Failure::local(&rules[leg].name, LegFailure::Rejected(Reason::StartBy));
             let Some(next) = self.chain.next(rules, &late) else {
-                below.set_spill_cost(tally.context.spill_cost());
-                break Plan::LAST;
+                self.plan = Plan::LAST;
+                below.set_spill_cost(context.spill_cost());
+                break;
             };
-            let outlook = shared.outlook(leg, next.leg(), &tally.context, tally.own_patience);
+            let outlook = shared.outlook(leg, next.leg(), context, self.own_patience);
+            self.plan = outlook.plan;
             below.set_spill_cost(outlook.spill_cost);
-            let cause = outlook.full_until.map(|until| LegFailure::KnownFull { until });
-            let elsewhere = |cause| self.chain.next(rules, &Failure::local(&rules[leg].name, cause));
-            let Some((cause, next)) = cause.and_then(|cause| Some((cause, elsewhere(cause)?))) else {
-                break outlook.plan;
+            let Some(until) = outlook.full_until else {
+                break;
             };
-            self.opens_at = earliest(self.opens_at, outlook.full_until);
-            leave(tally, leg, next.leg(), cause, outlook.plan.bound);
+            let cause = LegFailure::KnownFull { until };
+            let Some(next) = self.chain.next(rules, &Failure::local(&rules[leg].name, cause)) else {
+                break;
+            };
+            self.opens_at = earliest(self.opens_at, Some(until));
+            leave(tally, context, leg, next.leg(), cause, outlook.plan.bound);
             self.chain = next;
-        };
+        }
         tally.leg = self.chain.leg();
         let name = Arc::clone(&tally.shared().rules[tally.leg].name);
-        let (before, above) = tally.context.enter_leg(name);
+        let (before, above) = context.enter_leg(name);
         self.above = above;
         // One that a layer above began, and nobody has sent, is the leg's to send.
-        tally.before = before.filter(|attempt| attempt.is_sent());
-        below.set_now(tally.context.now());
+        self.before = before.filter(|attempt| attempt.is_sent());
         below.set_retries_owned(false);
-        below.set_start_by(earliest(self.plan.start_by, tally.context.start_by()));
+        below.set_start_by(earliest(self.plan.start_by, context.start_by()));
     }
 
     /// What becomes of a leg's result. `can_resend` says whether the request is there for another one.
     pub(crate) fn after<ResB>(&mut self, result: &Result<Response<ResB>, Error>, can_resend: bool) -> Next {
-        let Some(tally) = &mut self.tally else {
+        let (Some(tally), context) = (&mut self.tally, &mut self.context) else {
             return Next::Stands;
         };
-        let progress = tally.find_attempt().map(|attempt| attempt.progress()).unwrap_or_default();
-        let head = result.as_ref().ok().map(|response| head(response));
-        let Some(cause) = judge(tally, result, progress) else {
-            let azure = head.and_then(|head| spilled_by_azure(tally, head.headers));
-            tally.answered(azure);
+        let (last, waited) = context.last_attempt_and_wait();
+        let is_of_leg = |last: &Arc<Attempt>| self.before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, last));
+        let attempt = last.filter(is_of_leg);
+        let progress = attempt.as_ref().map(|attempt| attempt.progress()).unwrap_or_default();
+        let error = result.as_ref().err();
+        let head = result.as_ref().ok().map(head);
+        let Some(cause) = judge(tally, context, head, error, &progress) else {
+            let spilled_by_azure = head.and_then(|head| spilled_by_azure(tally, head.headers));
+            tally.answered(attempt, waited, spilled_by_azure.is_some());
+            if spilled_by_azure.is_some() {
+                context.note_served(|served| served.spilled_from = spilled_by_azure);
+            }
             return Next::Stands;
         };
         let now = Instant::now();
-        tally.context.set_now(now);
+        context.set_now(now);
         let shared = Arc::clone(tally.shared());
         let leg = self.chain.leg();
         if let LegFailure::Outcome(Outcome::Throttled { hint: Some(hint), .. }) = cause
@@ -149,19 +173,18 @@ impl Course {
             shared.note_full(leg, until);
         }
         let rules = shared.rules();
-        let error = result.as_ref().err();
         self.opens_at = earliest(self.opens_at, error.and_then(Error::rejected).and_then(Rejected::opens_at));
         let failure = Failure { leg: &rules[leg].name, cause, head, error };
         let next = if progress.first_content.is_some() { None } else { self.chain.next(rules, &failure) };
         match next {
             Some(next) if can_resend => {
-                tally.context.note_served(|served| {
+                context.note_served(|served| {
                     if head.is_some() {
                         self.last_answer = Some(Box::new(served.clone()));
                     }
                     restore(served, self.above.take().map_or_else(Served::default, |above| *above));
                 });
-                leave(tally, leg, next.leg(), cause, self.plan.bound);
+                leave(tally, context, leg, next.leg(), cause, self.plan.bound);
                 self.chain = next;
                 Next::Leg
             }
@@ -171,7 +194,7 @@ impl Course {
             }
             // What this leg says would be said anywhere: it is the answer.
             None if head.is_some() && !crate::condition::may_be_served_elsewhere(cause) => {
-                tally.answered(None);
+                tally.answered(attempt, waited, false);
                 Next::Stands
             }
             None => self.fail(leg, cause, head.is_some()),
@@ -179,13 +202,13 @@ impl Course {
     }
 
     fn fail(&mut self, leg: usize, cause: LegFailure, is_answer: bool) -> Next {
-        if let Some(tally) = &mut self.tally {
-            note(tally, leg, cause);
+        if let (Some(tally), context) = (&mut self.tally, &self.context) {
+            note(tally, context, leg, cause);
             tally.failed();
             if let Some(said) = self.last_answer.take().filter(|_| !is_answer) {
-                tally.context.note_served(|served| restore(served, *said));
+                context.note_served(|served| restore(served, *said));
             }
-            let served = tally.context.served();
+            let served = context.served();
             let tried: Vec<_> = served.failed_legs.iter().map(ToString::to_string).collect();
             tracing::info!(legs = tried.join(", "), "no leg could serve the call");
         }
@@ -217,20 +240,27 @@ fn head<ResB>(response: &Response<ResB>) -> ResponseHead<'_> {
 }
 
 /// Why the leg did not serve the call; `None` if it did.
-fn judge<ResB>(tally: &Tally, result: &Result<Response<ResB>, Error>, progress: Progress) -> Option<LegFailure> {
+fn judge(
+    tally: &Tally,
+    context: &CallContext,
+    head: Option<ResponseHead<'_>>,
+    error: Option<&Error>,
+    progress: &Progress,
+) -> Option<LegFailure> {
     let classify = &*tally.shared().settings.classify;
     let observed = progress.verdict.map(|verdict| verdict.outcome).filter(|outcome| *outcome != Outcome::Cancelled);
-    let outcome = match result {
-        Err(Error::Rejected(rejected)) => return Some(LegFailure::Rejected(rejected.reason())),
+    let outcome = match (error, head) {
+        (Some(Error::Rejected(rejected)), _) => return Some(LegFailure::Rejected(rejected.reason())),
         // Where the server answered well, a layer of the leg has made the error.
-        Err(error) => observed
+        (Some(error), _) => observed
             .filter(|outcome| *outcome != Outcome::Success)
             .unwrap_or_else(|| classify.failure(error, progress.first_content.is_some()).outcome),
-        Ok(response) => match observed {
-            Some(outcome) => outcome,
+        (None, head) => match (observed, head) {
+            (Some(outcome), _) => outcome,
             // An observed answer without a verdict is a stream that is well so far.
-            None if progress.first_byte.is_some() => Outcome::Success,
-            None => judge_head(classify, tally.context.call(), head(response)).outcome,
+            (None, _) if progress.first_byte.is_some() => Outcome::Success,
+            (None, Some(head)) => judge_head(classify, context.call(), head).outcome,
+            (None, None) => Outcome::Success,
         },
     };
     (outcome != Outcome::Success).then_some(LegFailure::Outcome(outcome))
@@ -244,19 +274,19 @@ fn spilled_by_azure(tally: &Tally, headers: &HeaderMap) -> Option<Arc<str>> {
 }
 
 /// The call leaves a leg for another.
-fn leave(tally: &mut Tally, leg: usize, next: usize, cause: LegFailure, bound: Bound) {
+fn leave(tally: &mut Tally, context: &CallContext, leg: usize, next: usize, cause: LegFailure, bound: Bound) {
     let shared = Arc::clone(tally.shared());
     let why = spill_cause(cause, bound);
     let was_asked = !matches!(cause, LegFailure::KnownFull { .. });
     shared.left(leg, why, was_asked);
     tally.is_in_leg = false;
-    note(tally, leg, cause);
+    note(tally, context, leg, cause);
     let rule = &shared.rules[leg];
     if rule.is_provisioned {
         tally.is_spill = true;
-        tally.context.note_served(|served| served.spilled_from = Some(Arc::clone(&rule.name)));
+        context.note_served(|served| served.spilled_from = Some(Arc::clone(&rule.name)));
     }
-    tally.waited_before = tally.context.waited();
+    tally.waited_before = context.waited();
     tracing::info!(
         leg = &*rule.name,
         to = &*shared.rules[next].name,
@@ -267,9 +297,9 @@ fn leave(tally: &mut Tally, leg: usize, next: usize, cause: LegFailure, bound: B
     );
 }
 
-fn note(tally: &Tally, leg: usize, cause: LegFailure) {
+fn note(tally: &Tally, context: &CallContext, leg: usize, cause: LegFailure) {
     let leg = Arc::clone(&tally.shared().rules[leg].name);
-    tally.context.note_served(|served| served.failed_legs.push(FailedLeg { leg, cause }));
+    context.note_served(|served| served.failed_legs.push(FailedLeg { leg, cause }));
 }
 
 fn spill_cause(cause: LegFailure, bound: Bound) -> SpillCause {

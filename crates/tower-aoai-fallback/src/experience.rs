@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_aoai_core::Call;
+use crate::asked::Asked;
 
 /// Service times, by how much output is asked for, and a moving average of output tokens.
 #[derive(Debug, Clone)]
@@ -41,17 +41,17 @@ impl Default for Experience {
 }
 
 impl Experience {
-    pub(crate) fn answered(&mut self, call: &Call, service: Duration, output: Option<u64>) {
+    pub(crate) fn answered(&mut self, asked: Asked, service: Duration, output: Option<u64>) {
         self.all.note(service);
-        self.by_limit[limit(call)].note(service);
+        self.by_limit[limit(asked)].note(service);
         if let Some(output) = output {
             self.output += (output as f64 - self.output) * SMOOTHING;
         }
     }
 
     /// How long an answer to this call takes at the most, as good as always; `expected` as long as too little is known.
-    pub(crate) fn service(&self, call: &Call, expected: Duration) -> Duration {
-        let of_alike = self.by_limit[limit(call)].quantile(QUANTILE);
+    pub(crate) fn service(&self, asked: Asked, expected: Duration) -> Duration {
+        let of_alike = self.by_limit[limit(asked)].quantile(QUANTILE);
         of_alike.unwrap_or_else(|| self.usual().map_or(expected, |usual| usual.max(expected)))
     }
 
@@ -65,9 +65,9 @@ impl Experience {
     }
 }
 
-fn limit(call: &Call) -> usize {
+fn limit(asked: Asked) -> usize {
     let log = |most: u64| most.max(1).next_power_of_two().trailing_zeros() as usize;
-    call.max_output_tokens.map_or(LIMITS - 1, |most| log(most.min(1 << 32)).min(LIMITS - 2))
+    asked.max_output_tokens.map_or(LIMITS - 1, |most| log(most.min(1 << 32)).min(LIMITS - 2))
 }
 
 impl Times {
@@ -100,15 +100,14 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tower_aoai_core::Call;
 
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn asking(output: Option<u64>) -> Call {
-        let mut call = Call::default();
-        call.max_output_tokens = output;
-        call
+    fn asking(output: Option<u64>) -> Asked {
+        Asked { max_output_tokens: output, ..Asked::by(&Call::default()) }
     }
 
     #[test]
@@ -116,11 +115,11 @@ mod tests {
         let mut leg = Experience::default();
         let call = asking(Some(100));
         for _ in 1..ENOUGH {
-            leg.answered(&call, SECOND, None);
+            leg.answered(call, SECOND, None);
         }
-        assert_eq!((leg.usual(), leg.service(&call, 7 * SECOND)), (None, 7 * SECOND));
-        leg.answered(&call, SECOND, None);
-        assert!(leg.service(&call, 7 * SECOND) < 2 * SECOND);
+        assert_eq!((leg.usual(), leg.service(call, 7 * SECOND)), (None, 7 * SECOND));
+        leg.answered(call, SECOND, None);
+        assert!(leg.service(call, 7 * SECOND) < 2 * SECOND);
     }
 
     #[test]
@@ -128,26 +127,26 @@ mod tests {
         let mut leg = Experience::default();
         let (short, long, unlimited) = (asking(Some(100)), asking(Some(8_000)), asking(None));
         for _ in 0..100 {
-            leg.answered(&short, SECOND, None);
-            leg.answered(&long, 60 * SECOND, None);
+            leg.answered(short, SECOND, None);
+            leg.answered(long, 60 * SECOND, None);
         }
-        assert!(leg.service(&asking(Some(120)), SECOND) < 2 * SECOND);
-        assert!(leg.service(&long, SECOND) >= 60 * SECOND);
-        assert!(leg.service(&unlimited, SECOND) >= 60 * SECOND, "nothing is known of these: the worst of all");
-        assert_eq!(leg.service(&unlimited, 90 * SECOND), 90 * SECOND, "or what is expected, if that is worse");
+        assert!(leg.service(asking(Some(120)), SECOND) < 2 * SECOND);
+        assert!(leg.service(long, SECOND) >= 60 * SECOND);
+        assert!(leg.service(unlimited, SECOND) >= 60 * SECOND, "nothing is known of these: the worst of all");
+        assert_eq!(leg.service(unlimited, 90 * SECOND), 90 * SECOND, "or what is expected, if that is worse");
     }
 
     #[test]
     fn what_is_old_is_forgotten() {
         let mut leg = Experience::default();
-        let call = Call::default();
+        let call = asking(None);
         for _ in 0..10_000 {
-            leg.answered(&call, 60 * SECOND, Some(1_000));
+            leg.answered(call, 60 * SECOND, Some(1_000));
         }
         for _ in 0..40_000 {
-            leg.answered(&call, SECOND, Some(50));
+            leg.answered(call, SECOND, Some(50));
         }
-        let service = leg.service(&call, SECOND);
+        let service = leg.service(call, SECOND);
         assert!(service < 2 * SECOND, "{service:?}");
         assert_eq!(leg.output(), 50);
     }
@@ -174,7 +173,7 @@ mod tests {
             let mut leg = Experience::default();
             let call = asking(Some(most));
             for _ in 0..2 * HALVED_AT {
-                leg.answered(&call, Duration::from_nanos(service), Some(output));
+                leg.answered(call, Duration::from_nanos(service), Some(output));
             }
             prop_assert!(leg.usual().is_some());
         }

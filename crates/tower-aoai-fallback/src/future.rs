@@ -11,7 +11,7 @@ use http::{Request, Response, response};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::time::{Sleep, sleep_until};
-use tower_aoai_core::{BoxError, CallContext, Error, GuardedBody, Reason, Rejected, Replay, try_clone_request};
+use tower_aoai_core::{BoxError, CallContext, Error, GuardedBody, Reason, Rejected, Replay, Spare};
 use tower_service::Service;
 
 use crate::{
@@ -33,7 +33,11 @@ where
 {
     legs: Arc<[S]>,
     #[pin]
-    state: State<S, B, S::Future>,
+    state: State<S, S::Future>,
+    /// What goes into the leg that is to be entered.
+    request: Option<Request<B>>,
+    /// What would go into the next one.
+    spare: Option<Spare<B>>,
     /// The last answer of a server, in case that no leg serves the call.
     kept: Option<Box<(response::Parts, KeptBody<ResB>)>>,
     /// Behind what it guards, so that it is dropped after it.
@@ -41,21 +45,18 @@ where
 }
 
 #[pin_project(project = StateProject)]
-enum State<S, B, F> {
+enum State<S, F> {
     /// Until the leg is ready, or it is too late for it.
-    Entering { service: Option<S>, request: Option<Request<B>>, too_late: Option<Pin<Box<Sleep>>> },
-    /// With what would be sent into the next leg.
-    Calling {
-        #[pin]
-        calling: F,
-        spare: Option<Request<B>>,
+    Entering {
+        service: Option<S>,
+        too_late: Option<Pin<Box<Sleep>>>,
     },
+    Calling(#[pin] F),
+    Answered,
 }
 
-impl<S, B, F> State<S, B, F> {
-    const fn entering(request: Option<Request<B>>) -> Self {
-        Self::Entering { service: None, request, too_late: None }
-    }
+impl<S, F> State<S, F> {
+    const ENTERING: Self = Self::Entering { service: None, too_late: None };
 }
 
 impl<S, B, ResB> ResponseFuture<S, B, ResB>
@@ -63,7 +64,7 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) const fn new(legs: Arc<[S]>, request: Request<B>, course: Course) -> Self {
-        Self { legs, state: State::entering(Some(request)), kept: None, course }
+        Self { legs, state: State::ENTERING, request: Some(request), spare: None, kept: None, course }
     }
 }
 
@@ -83,11 +84,9 @@ where
             kept.1.read_ahead(cx);
         }
         loop {
-            let (result, spare) = match this.state.as_mut().project() {
-                StateProject::Entering { service, request, too_late } => {
-                    let leg = this.legs.get(this.course.leg()).filter(|_| request.is_some());
-                    let Some(leg) = leg else {
-                        // Polled after it has answered.
+            let result = match this.state.as_mut().project() {
+                StateProject::Entering { service, too_late } => {
+                    let Some(leg) = this.legs.get(this.course.leg()) else {
                         return Poll::Pending;
                     };
                     let service = service.get_or_insert_with(|| leg.clone());
@@ -102,51 +101,57 @@ where
                             Err(Rejected::new(Reason::StartBy, NAME).into())
                         }
                     };
-                    let Some(mut request) = request.take() else {
-                        return Poll::Pending;
-                    };
-                    this.course.hand_down(&mut request);
+                    let waited_until = this.course.start();
                     match ready {
                         Ok(()) => {
-                            let spare = if this.course.has_more() { try_clone_request(&request) } else { None };
+                            if this.course.has_more() {
+                                *this.spare = this.request.as_ref().and_then(Spare::of);
+                            }
+                            let Some(mut request) = this.request.take() else {
+                                return Poll::Pending;
+                            };
+                            if let Some(now) = waited_until {
+                                CallContext::of(&mut request).set_now(now);
+                            }
                             let calling = service.call(request);
-                            this.state.set(State::Calling { calling, spare });
+                            this.state.set(State::Calling(calling));
                             continue;
                         }
                         // An instance whose readiness failed is of no use any more; another leg's may be.
-                        Err(error) => (Err(error), Some(request)),
+                        Err(error) => {
+                            *this.spare = this.request.take().map(Spare::from);
+                            Err(error)
+                        }
                     }
                 }
-                StateProject::Calling { calling, spare } => {
-                    let result = ready!(calling.poll(cx)).map_err(Error::flatten);
-                    (result, spare.take())
-                }
+                StateProject::Calling(calling) => ready!(calling.poll(cx)).map_err(Error::flatten),
+                StateProject::Answered => return Poll::Pending,
             };
-            this.state.set(State::entering(None));
-            let result = match this.course.after(&result, spare.is_some()) {
-                Next::Stands => result.map(|response| response.map(KeptBody::new)),
-                Next::Leg => {
-                    if let Ok(response) = result {
-                        let (head, body) = response.into_parts();
-                        let mut body = KeptBody::new(body);
-                        body.read_ahead(cx);
-                        *this.kept = Some(Box::new((head, body)));
-                    }
-                    if let Some(mut request) = spare {
-                        this.course.enter(CallContext::of(&mut request));
-                        this.state.set(State::entering(Some(request)));
-                    }
-                    continue;
+            this.state.set(State::Answered);
+            let next = this.course.after(&result, this.spare.is_some());
+            if next == Next::Leg {
+                if let Ok(response) = result {
+                    let (head, body) = response.into_parts();
+                    let mut body = KeptBody::new(body);
+                    body.read_ahead(cx);
+                    *this.kept = Some(Box::new((head, body)));
                 }
-                Next::Nobody => match (result, this.kept.take()) {
-                    (Ok(response), _) => Ok(response.map(KeptBody::new)),
-                    // A server's answer tells more than that nobody was asked.
-                    (Err(_), Some(kept)) => Ok(Response::from_parts(kept.0, kept.1)),
-                    (Err(error), None) => Err(this.course.error(error)),
-                },
-            };
+                if let Some(spare) = this.spare.take() {
+                    *this.request = Some(spare.into_request(this.course.enter_next()));
+                    this.state.set(State::ENTERING);
+                }
+                continue;
+            }
+            *this.spare = None;
             let tally = this.course.take_tally();
-            return Poll::Ready(result.map(|response| response.map(|body| GuardedBody::new(body, tally))));
+            return Poll::Ready(match result {
+                Ok(response) => Ok(response.map(|body| GuardedBody::new(KeptBody::new(body), tally))),
+                Err(error) => match this.kept.take().filter(|_| next == Next::Nobody) {
+                    // A server's answer tells more than that nobody was asked.
+                    Some(kept) => Ok(Response::from_parts(kept.0, GuardedBody::new(kept.1, tally))),
+                    None => Err(this.course.error(error)),
+                },
+            });
         }
     }
 }

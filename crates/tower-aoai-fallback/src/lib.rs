@@ -122,6 +122,7 @@
 //! most 64 KiB are read ahead. A leg that differs in type from the others is erased with
 //! [`BoxCloneSyncServiceLayer`](https://docs.rs/tower/latest/tower/util/struct.BoxCloneSyncServiceLayer.html).
 
+mod asked;
 mod chain;
 mod condition;
 mod course;

@@ -78,13 +78,20 @@ impl Plan {
     /// For a leg without one behind it.
     pub(crate) const LAST: Self = Self { start_by: None, bound: Bound::Deadline };
 
+    /// Without a deadline, for who waits as long as it takes.
+    pub(crate) const UNLIMITED: Self = Self { start_by: None, bound: Bound::Patience };
+
     pub(crate) fn of(prospect: Prospect) -> Self {
         let Prospect { now, patience, .. } = prospect;
         let bound = if matches!(patience, Patience::Worth { .. }) { Bound::Price } else { Bound::Patience };
         let patient = patience.wait(prospect.spill_cost).and_then(|wait| now.checked_add(wait));
         let patient = patient.map(|at| (at, bound));
         let responsible = prospect.last_responsible_moment().map(|at| (at, Bound::Deadline));
-        match patient.into_iter().chain(responsible).min_by_key(|(at, _)| *at) {
+        let first = match (patient, responsible) {
+            (Some(patient), Some(responsible)) => Some(if responsible.0 < patient.0 { responsible } else { patient }),
+            (patient, responsible) => patient.or(responsible),
+        };
+        match first {
             None => Self { start_by: None, bound },
             Some((at, bound)) => Self { start_by: Some(at.max(now + AT_ONCE)), bound },
         }

@@ -1,4 +1,6 @@
-use tower_aoai_core::{Call, Usage};
+use tower_aoai_core::Usage;
+
+use crate::asked::Asked;
 
 /// What a leg's tokens cost, in integer nano-dollars each.
 ///
@@ -25,9 +27,9 @@ impl TokenPrice {
 
     /// What a call will cost: a token for four bytes of its prompt, and the output that calls had of late, as far as it
     /// asks for so much.
-    pub(crate) fn expected(self, call: &Call, usual_output: u64) -> u64 {
-        let output = call.max_output_tokens.map_or(usual_output, |most| most.min(usual_output));
-        self.tokens((call.prompt_bytes as u64).div_ceil(4), output.saturating_mul(call.choices.max(1)))
+    pub(crate) fn expected(self, asked: Asked, usual_output: u64) -> u64 {
+        let output = asked.max_output_tokens.map_or(usual_output, |most| most.min(usual_output));
+        self.tokens((asked.prompt_bytes as u64).div_ceil(4), output.saturating_mul(asked.choices.max(1)))
     }
 
     const fn tokens(self, input: u64, output: u64) -> u64 {
@@ -37,6 +39,8 @@ impl TokenPrice {
 
 #[cfg(test)]
 mod tests {
+    use tower_aoai_core::Call;
+
     use super::*;
 
     #[test]
@@ -51,9 +55,9 @@ mod tests {
         let price = TokenPrice::new(1, 100);
         let mut call = Call::default();
         call.prompt_bytes = 41;
-        assert_eq!(price.expected(&call, 7), 11 + 700);
+        assert_eq!(price.expected(Asked::by(&call), 7), 11 + 700);
         call.max_output_tokens = Some(5);
         call.choices = 2;
-        assert_eq!(price.expected(&call, 7), 11 + 1_000);
+        assert_eq!(price.expected(Asked::by(&call), 7), 11 + 1_000);
     }
 }

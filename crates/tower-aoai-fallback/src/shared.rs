@@ -11,10 +11,11 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tower_aoai_core::{AzureClassifier, Call, CallContext, Classify};
+use tower_aoai_core::{AzureClassifier, CallContext, Classify};
 
 use crate::{
     FallbackSnapshot, LegSnapshot, Patience, SpillCause, TokenPrice,
+    asked::Asked,
     experience::Experience,
     full_until::FullUntil,
     leg::Rule,
@@ -93,7 +94,7 @@ impl Answered {
         };
         if self.is_spill {
             tracing::info!(leg, waited_ms, nano_dollars, is_estimated, "a spilled call was served");
-        } else if !self.waited.is_zero() {
+        } else {
             tracing::debug!(leg, waited_ms, "a call was served after a wait");
         }
     }
@@ -119,25 +120,31 @@ impl Shared {
     }
 
     /// What a call may expect of a leg, with that one behind it.
+    #[inline]
     pub(crate) fn outlook(&self, leg: usize, next: usize, context: &CallContext, own: Option<Patience>) -> Outlook {
         let [here, behind] = [&self.rules[leg], &self.rules[next]];
+        let patience = own.unwrap_or(here.patience());
         let deadline = context.deadline();
+        if deadline.is_none() && behind.price.is_none() && patience == Patience::Unlimited {
+            return Outlook { plan: Plan::UNLIMITED, spill_cost: None, full_until: None };
+        }
         // What the next leg is like matters to those only who weigh it.
+        let asked = Asked::by(context.call());
         let (service_next, usual_output) = if deadline.is_some() || behind.price.is_some() {
             let book = self.books[next].lock();
-            (book.experience.service(context.call(), behind.expected_service), book.experience.output())
+            (book.experience.service(asked, behind.expected_service), book.experience.output())
         } else {
             (behind.expected_service, 0)
         };
-        let spill_cost = behind.price.map(|price| price.expected(context.call(), usual_output));
+        let spill_cost = behind.price.map(|price| price.expected(asked, usual_output));
         let service_here = match deadline {
-            Some(_) => self.books[leg].lock().experience.service(context.call(), here.expected_service),
+            Some(_) => self.books[leg].lock().experience.service(asked, here.expected_service),
             None => here.expected_service,
         };
         let plan = Plan::of(Prospect {
             now: context.now(),
             deadline,
-            patience: own.unwrap_or(here.patience()),
+            patience,
             spill_cost,
             service_here,
             service_next,
@@ -148,8 +155,8 @@ impl Shared {
     }
 
     /// What a call costs in a leg, by what calls have used there of late.
-    pub(crate) fn expected_spend(&self, leg: usize, price: TokenPrice, call: &Call) -> u64 {
-        price.expected(call, self.books[leg].lock().experience.output())
+    pub(crate) fn expected_spend(&self, leg: usize, price: TokenPrice, asked: Asked) -> u64 {
+        price.expected(asked, self.books[leg].lock().experience.output())
     }
 
     pub(crate) fn warn_unreplayable(&self) {
@@ -169,23 +176,28 @@ impl Shared {
         book.counts.left.count(cause);
     }
 
-    pub(crate) fn answered(&self, leg: usize, call: &Call, answered: Answered) {
-        answered.tell(&self.rules[leg].name);
+    pub(crate) fn answered(&self, leg: usize, asked: Asked, answered: Answered) {
+        let is_plain = !answered.is_spill && answered.waited.is_zero();
+        if !is_plain {
+            answered.tell(&self.rules[leg].name);
+        }
         let mut book = self.books[leg].lock();
         let counts = &mut book.counts;
         counts.entered += 1;
         counts.answered += 1;
-        counts.waited += u64::from(!answered.waited.is_zero());
-        counts.waited_for = counts.waited_for.saturating_add(answered.waited);
-        counts.spills += u64::from(answered.is_spill);
         counts.spilled_by_azure += u64::from(answered.spilled_by_azure);
+        if !is_plain {
+            counts.waited += u64::from(!answered.waited.is_zero());
+            counts.waited_for = counts.waited_for.saturating_add(answered.waited);
+            counts.spills += u64::from(answered.is_spill);
+        }
         match answered.spend {
             Some(Spend::Exact(spend)) => counts.spend = counts.spend.saturating_add(spend),
             Some(Spend::Estimated(spend)) => counts.estimated_spend = counts.estimated_spend.saturating_add(spend),
             None => {}
         }
         if let Some(service) = answered.service {
-            book.experience.answered(call, service, answered.output);
+            book.experience.answered(asked, service, answered.output);
             // What it said of being full was with this call's estimate, which is corrected now.
             self.full[leg].forget();
         }

@@ -2,26 +2,25 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tower_aoai_core::{Attempt, CallContext, Guard, Outcome};
+use tower_aoai_core::{Attempt, Call, Guard, Outcome};
 
 use crate::{
-    Patience,
+    asked::Asked,
     shared::{Answered, Shared, Spend},
 };
 
 /// Held while a call is under way: in the future, then in the body of the answer.
 pub struct Tally {
     shared: Arc<Shared>,
-    pub(crate) context: CallContext,
-    pub(crate) own_patience: Option<Patience>,
+    asked: Asked,
     /// The leg the call is in, or waits for.
     pub(crate) leg: usize,
     pub(crate) is_in_leg: bool,
-    /// The last attempt that was sent before it, and the last one in it, once that has an answer.
-    pub(crate) before: Option<Arc<Attempt>>,
+    /// The last one in the leg, once that has an answer.
     attempt: Option<Arc<Attempt>>,
-    /// How long the call had waited before.
+    /// How long the call had waited before it came to the leg, and in it.
     pub(crate) waited_before: Duration,
+    waited: Duration,
     pub(crate) is_spill: bool,
     spilled_by_azure: bool,
     end: End,
@@ -36,40 +35,31 @@ enum End {
 }
 
 impl Tally {
-    pub(crate) fn new(shared: Arc<Shared>, context: CallContext, own_patience: Option<Patience>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, call: &Call) -> Self {
         Self {
             shared,
-            context,
-            own_patience,
+            asked: Asked::by(call),
             leg: 0,
             is_in_leg: false,
-            before: None,
             attempt: None,
             waited_before: Duration::ZERO,
+            waited: Duration::ZERO,
             is_spill: false,
             spilled_by_azure: false,
             end: End::Cancelled,
         }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    /// The last attempt of the leg that the call is in, if it has made one.
-    pub(crate) fn find_attempt(&mut self) -> Option<&Arc<Attempt>> {
-        let is_new = |last: &Arc<Attempt>| self.before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, last));
-        self.attempt = self.context.last_attempt().filter(is_new);
-        self.attempt.as_ref()
-    }
-
-    /// The leg has answered; Azure has spilled the call from that deployment.
-    pub(crate) fn answered(&mut self, spilled_by_azure: Option<Arc<str>>) {
+    /// The leg has answered, with this attempt; the whole call has waited so long.
+    pub(crate) fn answered(&mut self, attempt: Option<Arc<Attempt>>, waited: Duration, spilled_by_azure: bool) {
         self.end = End::Answered;
-        if spilled_by_azure.is_some() {
-            self.spilled_by_azure = true;
-            self.context.note_served(|served| served.spilled_from = spilled_by_azure);
-        }
+        self.attempt = attempt;
+        self.waited = waited.saturating_sub(self.waited_before);
+        self.spilled_by_azure = spilled_by_azure;
     }
 
     pub(crate) const fn failed(&mut self) {
@@ -77,24 +67,29 @@ impl Tally {
     }
 
     fn account(&self) -> Answered {
-        let progress = self.attempt.as_ref().map(|attempt| attempt.progress()).unwrap_or_default();
         let usage = self.attempt.as_ref().and_then(|attempt| attempt.usage());
-        let is_success = progress.verdict.is_some_and(|verdict| verdict.outcome == Outcome::Success);
-        let service = progress.ended.zip(progress.sent).filter(|_| is_success);
         let price = self.shared.rules[self.leg].price.filter(|_| self.is_spill);
         let spend = price.map(|price| match usage {
             Some(usage) => Spend::Exact(price.of(&usage)),
-            None => Spend::Estimated(self.shared.expected_spend(self.leg, price, self.context.call())),
+            None => Spend::Estimated(self.shared.expected_spend(self.leg, price, self.asked)),
         });
         Answered {
-            service: service.map(|(ended, sent)| ended.saturating_duration_since(sent)),
+            service: self.attempt.as_ref().and_then(|attempt| service(attempt)),
             output: usage.map(|usage| usage.output),
-            waited: self.context.waited().saturating_sub(self.waited_before),
+            waited: self.waited,
             spend,
             is_spill: self.is_spill,
             spilled_by_azure: self.spilled_by_azure,
         }
     }
+}
+
+/// From the send to the last byte, of a success.
+fn service(attempt: &Attempt) -> Option<Duration> {
+    let progress = attempt.progress();
+    progress.verdict.filter(|verdict| verdict.outcome == Outcome::Success)?;
+    let (ended, sent) = progress.ended.zip(progress.sent)?;
+    Some(ended.saturating_duration_since(sent))
 }
 
 impl Guard for Tally {}
@@ -104,7 +99,7 @@ impl Drop for Tally {
         match self.end {
             End::Cancelled => self.shared.cancelled(self.leg, self.is_in_leg),
             End::Failed => self.shared.failed(self.leg),
-            End::Answered => self.shared.answered(self.leg, self.context.call(), self.account()),
+            End::Answered => self.shared.answered(self.leg, self.asked, self.account()),
         }
     }
 }
