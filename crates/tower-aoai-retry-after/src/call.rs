@@ -8,9 +8,8 @@ use std::{
 use http::{Request, Response};
 use tokio::time::Instant;
 use tower_aoai_core::{
-    CallContext, Error, Outcome, Progress, Reason, Rejected, Replay, RetryGrant, Verdict,
+    CallContext, Error, Outcome, Progress, Reason, Rejected, Replay, RetryGrant, Spare, Verdict,
     classify::{ResponseHead, judge_head},
-    try_clone_request,
 };
 
 use crate::{
@@ -27,7 +26,8 @@ const NAME: &str = "retry-after";
 pub(crate) struct Call {
     context: CallContext,
     shared: Arc<Shared>,
-    own_policy: Option<RetryPolicy>,
+    /// Rare, and large.
+    own_policy: Option<Box<RetryPolicy>>,
     session: Session,
     /// The budget's leave for the retry under way.
     grant: Option<RetryGrant>,
@@ -41,7 +41,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(context: CallContext, shared: Arc<Shared>, own_policy: Option<RetryPolicy>) -> Self {
+    pub(crate) fn new(context: CallContext, shared: Arc<Shared>, own_policy: Option<Box<RetryPolicy>>) -> Self {
         Self {
             session: Session::new(context.now()),
             context,
@@ -56,7 +56,7 @@ impl Call {
     }
 
     fn policy(&self) -> &RetryPolicy {
-        self.own_policy.as_ref().unwrap_or(&self.shared.policy)
+        self.own_policy.as_deref().unwrap_or(&self.shared.policy)
     }
 
     fn limits(&self) -> Limits {
@@ -77,24 +77,32 @@ impl Call {
         self.end(End::GaveUp(GiveUp::Final));
     }
 
-    /// Before each send: writes the attempt into the request, and returns the request once more, should it be needed.
-    pub(crate) fn begin<B: Replay>(&mut self, request: &mut Request<B>) -> Result<Option<Request<B>>, Rejected> {
+    /// Before each send: writes the attempt into the request, and keeps what would be sent again, should it be needed.
+    pub(crate) fn begin<B: Replay>(&mut self, request: &mut Request<B>) -> Result<Option<Spare<B>>, Rejected> {
         self.check_start()?;
         let spare = if self.policy().allows_retries() {
-            let spare = try_clone_request(request);
+            let spare = Spare::of(request);
             self.is_replayable = spare.is_some();
             spare
         } else {
             None
         };
-        self.context.begin_attempt();
         let sends = self.session.sends().saturating_add(1);
         let left = self.policy().max_attempts.saturating_sub(sends);
-        let mut below = self.context.clone();
+        let below = match request.extensions_mut().get_mut() {
+            Some(context) => context,
+            None => CallContext::of(request),
+        };
+        below.begin_attempt();
+        below.set_now(self.context.now());
         below.set_retries_owned(true);
         below.set_attempts_left(Some(left));
-        *CallContext::of(request) = below;
         Ok(spare)
+    }
+
+    /// The request once more, for the next send.
+    pub(crate) fn again<B>(&self, spare: Spare<B>) -> Request<B> {
+        spare.into_request(self.context.clone())
     }
 
     /// A hook, or the inner service's readiness, may have taken more time than the call has.
@@ -118,17 +126,19 @@ impl Call {
         let attempt = self.context.last_attempt();
         let progress = attempt.as_ref().map(|attempt| attempt.progress()).unwrap_or_default();
         let has_content = progress.first_content.is_some();
-        let now = Instant::now();
         let mut verdict = match result {
             Err(Error::Rejected(rejected)) if progress.sent.is_none() => {
-                return self.settle(Failure::Refusal(rejected), now, None);
+                return self.settle(Failure::Refusal(rejected), Instant::now(), None);
             }
             Err(error) => self.shared.classify.failure(error, has_content),
             Ok(response) => self.judge(response, &progress),
         };
+        // For a success it is as good as now when an observer saw its head.
+        let seen = progress.first_byte.filter(|_| verdict.outcome == Outcome::Success);
+        let now = seen.unwrap_or_else(Instant::now);
         self.session.sent_below(progress.restarts);
         if let Some(grant) = self.grant.take() {
-            grant.spend(Instant::now());
+            grant.spend(now);
         }
         if let Some(attempt) = attempt {
             attempt.judge_unobserved(now, verdict);
@@ -152,7 +162,7 @@ impl Call {
     fn settle(&mut self, failure: Failure<'_>, now: Instant, outcome: Option<Outcome>) -> Option<Pause> {
         let limits = self.limits();
         let draw = self.shared.generator.fraction();
-        let policy = self.own_policy.as_ref().unwrap_or(&self.shared.policy);
+        let policy = self.own_policy.as_deref().unwrap_or(&self.shared.policy);
         let decision = self.session.after(failure, policy, limits, now, draw);
         match decision.and_then(|retry| self.permit(retry, now)) {
             Ok(retry) => {

@@ -8,7 +8,7 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 use pin_project::{pin_project, pinned_drop};
-use tower_aoai_core::{BoxError, Error, Replay};
+use tower_aoai_core::{BoxError, Error, Replay, Spare};
 use tower_service::Service;
 
 use crate::{call::Call, drain::Drain, pause::Pause};
@@ -25,7 +25,7 @@ where
     /// What is sent next.
     request: Option<Request<B>>,
     /// What is sent after that, should it come to it.
-    spare: Option<Request<B>>,
+    spare: Option<Spare<B>>,
     /// Whose retries this layer owns; `None` if it passes through.
     call: Option<Call>,
 }
@@ -101,7 +101,7 @@ where
                         return Poll::Ready(result);
                     };
                     let drain = result.ok().map(|response| Drain::new(response.into_body()));
-                    *this.request = this.spare.take();
+                    *this.request = this.call.as_ref().zip(this.spare.take()).map(|(call, spare)| call.again(spare));
                     this.state.set(State::Waiting { pause, drain });
                 }
                 StateProject::Waiting { pause, drain } => {

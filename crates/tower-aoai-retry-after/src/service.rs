@@ -21,6 +21,16 @@ impl<S> RetryAfter<S> {
     pub(crate) const fn new(inner: S, shared: Arc<Shared>) -> Self {
         Self { inner, shared }
     }
+
+    /// The call whose retries the layer owns from now on, unless a layer above does.
+    fn own<B>(&self, request: &mut Request<B>) -> Option<Call> {
+        let own_policy = request.extensions().get().cloned().map(Box::new);
+        let context = match request.extensions_mut().get_mut() {
+            Some(context) => context,
+            None => CallContext::of(request),
+        };
+        (!context.retries_owned()).then(|| Call::new(context.clone(), Arc::clone(&self.shared), own_policy))
+    }
 }
 
 impl<S, B, ResB> Service<Request<B>> for RetryAfter<S>
@@ -53,13 +63,7 @@ where
     /// Dropping the future drops the attempt under way, or the wait; nothing is tried after that. A grant of the budget
     /// goes back if its attempt had not begun.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let is_owned = |context: &CallContext| context.retries_owned();
-        let passes_through = self.shared.is_off || request.extensions().get().is_some_and(is_owned);
-        let call = (!passes_through).then(|| {
-            let own_policy = request.extensions().get().cloned();
-            let context = CallContext::of(&mut request).clone();
-            Call::new(context, Arc::clone(&self.shared), own_policy)
-        });
+        let call = if self.shared.is_off { None } else { self.own(&mut request) };
         ResponseFuture::new(self.inner.clone(), request, call)
     }
 }
