@@ -12,9 +12,8 @@ use std::{
 use http::{Request, Response};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_aoai_core::{
-    BoxError, CallContext, Error, Outcome, Reason, Rejected, Replay,
+    BoxError, CallContext, Error, Outcome, Reason, Rejected, Replay, Spare,
     classify::{ResponseHead, judge_head},
-    try_clone_request,
 };
 use tower_service::Service;
 
@@ -34,7 +33,7 @@ pub(crate) struct Sending<S, B> {
     context: CallContext,
     request: Option<Request<B>>,
     /// What is sent if the chosen member refuses after all.
-    spare: Option<Request<B>>,
+    spare: Option<Spare<B>>,
     spurned: Spurned,
     /// Chosen and not ready yet; the first that is gets the call.
     readying: Vec<Readying<S>>,
@@ -108,7 +107,7 @@ impl<S, B> Sending<S, B> {
             Err(Error::Rejected(no)) if !mark.is_sent() && may_be_let_in_elsewhere(no.reason()) => {
                 mark.lost_race();
                 tracing::debug!(member = &*mark.seat().name, reason = ?no.reason(), "refused after all");
-                self.request = self.spare.take();
+                self.request = self.spare.take().map(|spare| spare.into_request(self.context.clone()));
                 self.spurned.add(mark.seat(), Said::No(no.clone()));
                 // With nobody left to ask, the refusal is one for all.
                 self.request.is_some() || self.spurned.len() >= self.balancer().roster.len()
@@ -283,14 +282,19 @@ where
         below.set_now(now);
         if let Some(mark) = &mut mark {
             let attempt = below.attempt();
+            let has_more = self.balancer().roster.len() > self.spurned.len() + 1;
+            if has_more {
+                // Refused unsent, the attempt goes on to another member.
+                self.context = below.clone();
+            }
             attempt.note_endpoint(Arc::clone(&seat.name));
             mark.hand_down(attempt);
             self.context.note_served(|served| {
                 served.endpoint = Some(Arc::clone(&seat.name));
                 served.tier = Some(seat.tier);
             });
-            if self.balancer().roster.len() > self.spurned.len() + 1 {
-                self.spare = try_clone_request(&request);
+            if has_more {
+                self.spare = Spare::of(&request);
             }
         }
         Ok((stack.call(request), mark))

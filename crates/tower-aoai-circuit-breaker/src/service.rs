@@ -80,11 +80,12 @@ where
             Ok(admitted) => admitted,
             Err(rejected) => return ResponseFuture::refused(rejected),
         };
-        let context = CallContext::of(&mut request);
-        if let Some(now) = read {
-            context.set_now(now.max(context.now()));
-        }
-        let permit = Permit::new(&self.circuit, context, stamp);
+        let permit = CallContext::with(&mut request, |context| {
+            if let Some(now) = read {
+                context.set_now(now.max(context.now()));
+            }
+            Permit::new(&self.circuit, context, stamp)
+        });
         ResponseFuture::calling(self.inner.call(request), Some(permit))
     }
 }

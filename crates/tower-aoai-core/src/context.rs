@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{Extensions, Request};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::{Attempt, Call, Priority, Served, Tenant};
@@ -56,7 +57,8 @@ impl Record {
 struct Log {
     /// A call came through the door with this record.
     entered: bool,
-    attempts: Vec<Arc<Attempt>>,
+    /// Most calls make one.
+    attempts: SmallVec<[Arc<Attempt>; 1]>,
     /// Attempts that were sent, and are not kept.
     forgotten: usize,
     served: Served,
@@ -105,6 +107,16 @@ impl CallContext {
             request.extensions_mut().insert(context);
         }
         Self::in_extensions(request.extensions_mut())
+    }
+
+    /// Does something with the request's context, as [`of`](Self::of) finds or makes it; at half the cost where it is
+    /// there.
+    #[inline]
+    pub fn with<B, T>(request: &mut Request<B>, act: impl FnOnce(&mut Self) -> T) -> T {
+        match request.extensions_mut().get_mut() {
+            Some(context) => act(context),
+            None => act(Self::of(request)),
+        }
     }
 
     fn in_extensions(extensions: &mut Extensions) -> &mut Self {

@@ -45,13 +45,12 @@ where
     /// instant that any leg named.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let own_patience = request.extensions().get::<Patience>().copied();
-        let context = match request.extensions_mut().get_mut() {
-            Some(context) => context,
-            None => CallContext::of(&mut request),
-        };
-        let tally = Tally::new(Arc::clone(&self.shared), context.call());
-        let mut course = Course::new(tally, context.clone(), own_patience);
-        course.enter(context);
+        let course = CallContext::with(&mut request, |context| {
+            let tally = Tally::new(Arc::clone(&self.shared), context.call());
+            let mut course = Course::new(tally, context.clone(), own_patience);
+            course.enter(context);
+            course
+        });
         ResponseFuture::new(Arc::clone(&self.legs), request, course)
     }
 }

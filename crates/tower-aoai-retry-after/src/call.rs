@@ -89,14 +89,12 @@ impl Call {
         };
         let sends = self.session.sends().saturating_add(1);
         let left = self.policy().max_attempts.saturating_sub(sends);
-        let below = match request.extensions_mut().get_mut() {
-            Some(context) => context,
-            None => CallContext::of(request),
-        };
-        below.begin_attempt();
-        below.set_now(self.context.now());
-        below.set_retries_owned(true);
-        below.set_attempts_left(Some(left));
+        CallContext::with(request, |below| {
+            below.begin_attempt();
+            below.set_now(self.context.now());
+            below.set_retries_owned(true);
+            below.set_attempts_left(Some(left));
+        });
         Ok(spare)
     }
 

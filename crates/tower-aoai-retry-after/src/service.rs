@@ -25,11 +25,9 @@ impl<S> RetryAfter<S> {
     /// The call whose retries the layer owns from now on, unless a layer above does.
     fn own<B>(&self, request: &mut Request<B>) -> Option<Call> {
         let own_policy = request.extensions().get().cloned().map(Box::new);
-        let context = match request.extensions_mut().get_mut() {
-            Some(context) => context,
-            None => CallContext::of(request),
-        };
-        (!context.retries_owned()).then(|| Call::new(context.clone(), Arc::clone(&self.shared), own_policy))
+        CallContext::with(request, |context| {
+            (!context.retries_owned()).then(|| Call::new(context.clone(), Arc::clone(&self.shared), own_policy))
+        })
     }
 }
 

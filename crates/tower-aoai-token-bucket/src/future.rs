@@ -96,13 +96,15 @@ where
                 let admitted = ready!(acquire.poll_at(cx));
                 *this.quota = Held::Nothing;
                 let (permit, now) = admitted?;
-                let context = CallContext::of(request);
-                context.set_now(now);
-                let waited = permit.waited();
-                if !waited.is_zero() {
-                    context.note_served(|served| served.waited = served.waited.saturating_add(waited));
-                }
-                *this.quota = Held::Granted(Reservation::new(permit, context));
+                let reservation = CallContext::with(request, |context| {
+                    context.set_now(now);
+                    let waited = permit.waited();
+                    if !waited.is_zero() {
+                        context.note_served(|served| served.waited = served.waited.saturating_add(waited));
+                    }
+                    Reservation::new(permit, context)
+                });
+                *this.quota = Held::Granted(reservation);
             }
             match this.service.poll_ready(cx) {
                 Poll::Ready(ready) => ready.map_err(Error::flatten)?,

@@ -64,7 +64,7 @@ where
     /// Dropping the future, or the body, leaves the queue, returns what was not sent, and settles what was.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let acquire = (!self.is_off).then(|| {
-            let ask = self.handle.shared().ask(CallContext::of(&mut request));
+            let ask = CallContext::with(&mut request, |context| self.handle.shared().ask(context));
             Acquire::new(Arc::clone(self.handle.shared()), ask)
         });
         ResponseFuture::new(self.inner.clone(), request, acquire)

@@ -45,9 +45,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let witness = self.settings.as_ref().and_then(|settings| {
-            let context = CallContext::of(&mut request);
-            let attempt = context.observe_attempt()?;
-            Some(Box::new(Witness::new(attempt, context.clone(), Arc::clone(settings))))
+            CallContext::with(&mut request, |context| {
+                let attempt = context.observe_attempt()?;
+                Some(Box::new(Witness::new(attempt, context.clone(), Arc::clone(settings))))
+            })
         });
         ResponseFuture::new(self.inner.call(request), witness)
     }
