@@ -101,7 +101,7 @@ where
                             Err(Rejected::new(Reason::StartBy, NAME).into())
                         }
                     };
-                    let waited_until = this.course.start();
+                    let clock = this.course.start();
                     match ready {
                         Ok(()) => {
                             if this.course.has_more() {
@@ -110,7 +110,7 @@ where
                             let Some(mut request) = this.request.take() else {
                                 return Poll::Pending;
                             };
-                            if let Some(now) = waited_until {
+                            if let Some(now) = clock {
                                 CallContext::of(&mut request).set_now(now);
                             }
                             let calling = service.call(request);
