@@ -10,6 +10,8 @@ pub struct Problem {
     place: Option<Place>,
     /// Said in the message's stead where the value came out of a variable, which must not be shown.
     blind: Option<&'static str>,
+    /// What stands there is a secret, though nobody could know that from its key.
+    is_of_secret: bool,
     /// The key for which this one was probably meant.
     meant: Option<String>,
     /// The section without which this could not be judged.
@@ -67,12 +69,21 @@ pub struct Problems {
 impl Problem {
     pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         let (key, message) = (key.into(), message.into());
-        Self { key, message, place: None, blind: None, meant: None, depends_on: None }
+        Self { key, message, place: None, blind: None, is_of_secret: false, meant: None, depends_on: None }
     }
 
     pub(crate) fn blind(mut self, message: &'static str) -> Self {
         self.blind = Some(message);
         self
+    }
+
+    pub(crate) const fn of_secret(mut self) -> Self {
+        self.is_of_secret = true;
+        self
+    }
+
+    pub(crate) const fn is_of_secret(&self) -> bool {
+        self.is_of_secret
     }
 
     pub(crate) fn meant(mut self, key: String) -> Self {

@@ -136,7 +136,7 @@ impl Read for KeyHeader {
 }
 
 /// An identity that needs nothing else than its kind.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Identity {
     Managed,
     Workload,

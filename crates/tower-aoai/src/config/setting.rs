@@ -158,7 +158,7 @@ macro_rules! section {
             }
 
             fn wanted() -> String {
-                "a table".to_owned()
+                $crate::config::read::TABLE.to_owned()
             }
         }
     };

@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path};
 
-use super::{Config, Problem, Problems, Vars, env, read::Document, validate::Findings};
+use super::{
+    Config, Problem, Problems, Vars, env,
+    read::{Document, Reading},
+    validate::Findings,
+};
 
 /// Where a configuration comes from: a file, the environment, or both.
 ///
@@ -71,47 +75,72 @@ impl Sources {
         let Self { vars, reads_vars, file, unreadable } = self;
         let mut problems = unreadable;
         let is_half = !problems.is_empty();
-        let mut said = Config::default();
-        let reading = file.as_ref().map(|(name, text)| {
+        let mut config = Config::default();
+        let file = file.as_ref().map(|(name, text)| {
             let (read, mut reading) = Document::new(name, text, &vars).read(Config::of_table);
             problems.extend(reading.problems());
-            said = read;
+            config = read;
             reading
         });
+        let is_half = is_half || file.as_ref().is_some_and(|reading| reading.is_broken);
         let variables = reads_vars.then(|| {
-            let (by_variables, read) = env::read(&vars, said.names_endpoints() || reading.is_some() && is_half);
-            said = by_variables.over(&said);
+            let (said, read) = env::read(&vars, is_half || config.names_endpoints());
+            problems.extend(read.problems.iter().cloned());
+            config = said.over(&config);
             read
         });
-        let mut remarks = Vec::new();
-        if let Some(read) = &variables {
-            problems.extend(read.problems.iter().cloned());
-            remarks.extend(read.remarks.iter().cloned());
-        }
-        // What is judged of half a file is not worth much.
-        if !is_half && !reading.as_ref().is_some_and(|reading| reading.is_broken) {
-            let locate = |mut problem: Problem| {
-                if let Some(read) = &variables {
-                    problem = read.locate(problem);
-                }
-                match &reading {
-                    Some(reading) if problem.variable().is_none() => reading.locate(problem),
-                    _ => problem,
-                }
-            };
-            let Findings { problems: found, remarks: probably } = said.findings();
-            let new = found.into_iter().filter(|problem| !problems.iter().any(|known| problem.follows_from(known)));
-            let new: Vec<Problem> = new.map(locate).collect();
-            problems.extend(new);
-            remarks.extend(probably.into_iter().map(locate));
-        }
-        if let Some(problems) = Problems::of(problems) {
+        let mut read = Read { file, variables };
+        let remarks = if is_half { Vec::new() } else { read.judge(&config, &mut problems) };
+        if let Some(problems) = Problems::of(problems.into_iter().map(|problem| read.keep_out(problem)).collect()) {
             return Err(problems);
         }
         for remark in remarks {
             tracing::warn!("configuration: {remark}");
         }
-        Ok(said)
+        Ok(config)
+    }
+}
+
+/// What has been read.
+struct Read<'t> {
+    file: Option<Reading<'t>>,
+    variables: Option<env::Read>,
+}
+
+impl Read<'_> {
+    /// Judges the whole; what is judged of half a file is not worth much.
+    fn judge(&mut self, config: &Config, problems: &mut Vec<Problem>) -> Vec<Problem> {
+        let Findings { problems: found, remarks } = config.findings();
+        let is_told = |key: &str| self.variables.as_ref().is_some_and(|read| read.has_told(key));
+        let follows = |problem: &Problem| problems.iter().any(|known| problem.follows_from(known));
+        let new: Vec<Problem> =
+            found.into_iter().filter(|problem| !follows(problem) && !is_told(problem.key())).collect();
+        for problem in new.iter().filter(|problem| problem.is_of_secret()) {
+            if let Some(file) = &mut self.file {
+                file.hide(problem.key());
+            }
+        }
+        problems.extend(new.into_iter().map(|problem| self.locate(problem)));
+        let more = self.variables.as_ref().map(|read| read.remarks.clone()).unwrap_or_default();
+        more.into_iter().chain(remarks.into_iter().map(|remark| self.locate(remark))).collect()
+    }
+
+    fn locate(&self, mut problem: Problem) -> Problem {
+        if let Some(variables) = &self.variables {
+            problem = variables.locate(problem);
+        }
+        match &self.file {
+            Some(file) if problem.variable().is_none() => file.locate(problem),
+            _ => problem,
+        }
+    }
+
+    /// Once more, for what was known to be a secret only in the end.
+    fn keep_out(&self, problem: Problem) -> Problem {
+        match &self.file {
+            Some(file) => file.keep_out(problem),
+            None => problem,
+        }
     }
 }
 

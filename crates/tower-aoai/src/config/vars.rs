@@ -73,16 +73,10 @@ impl Vars {
                 Ok((name, value)) => {
                     values.insert(name, value);
                 }
-                Err(dotenvy::Error::LineParse(line, _)) => {
-                    let first = line.lines().next().unwrap_or_default();
-                    let number = text.lines().position(|other| other == first).map_or(0, |at| at + 1);
-                    let what = match first.split_once('=').map(|(name, _)| name.trim()).filter(|name| is_name(name)) {
-                        Some(variable) => {
-                            format!("what is given to {variable} cannot be read; put it in single quotes")
-                        }
-                        None => "this is no assignment; write NAME=value, or # before a comment".to_owned(),
-                    };
-                    return Err(Problem::new("", format!("{name}, line {number}: {what}")).into());
+                // What could not be read is a line, or the value in one.
+                Err(dotenvy::Error::LineParse(part, _)) => {
+                    let part = part.lines().next().unwrap_or_default();
+                    return Err(unread(name, text, part).into());
                 }
                 Err(error) => return Err(Problem::new("", format!("{name} cannot be read: {error}")).into()),
             }
@@ -116,6 +110,18 @@ impl Vars {
     pub(crate) fn is_unreadable(&self, name: &str) -> bool {
         self.unreadable.iter().any(|other| other == name)
     }
+}
+
+/// The line of a `.env` file in which this part stands; what is given there may be a secret.
+fn unread(file: &str, text: &str, part: &str) -> Problem {
+    let found = text.lines().enumerate().find(|(_, line)| line.contains(part.trim()));
+    let (number, line) = found.map_or((1, part), |(at, line)| (at + 1, line));
+    let variable = line.split_once('=').map(|(name, _)| name.trim().trim_start_matches("export ").trim());
+    let what = match variable.filter(|name| is_name(name)) {
+        Some(variable) => format!("what is given to {variable} cannot be read; put it in single quotes"),
+        None => "this is no assignment; write NAME=value, or # before a comment".to_owned(),
+    };
+    Problem::new("", format!("{file}, line {number}: {what}"))
 }
 
 fn is_name(name: &str) -> bool {

@@ -24,21 +24,19 @@ const VERSION: [&str; 3] = ["AZURE_OPENAI_API_VERSION", "api-version", "api_vers
 const EXAMPLE: &str =
     "a JSON list such as [{\"AZURE_OPENAI_ENDPOINT\": \"https://…\", \"AZURE_OPENAI_API_KEY\": \"…\"}]";
 
-/// Whether the list is to be used.
-pub(super) fn are_used(reader: &mut Reader<'_>) -> bool {
-    let used = reader.flag(USED, "models");
-    if used.is_none() && reader.is_set(LIST) && !reader.is_set(USED) && !reader.is_set(ADDRESS) {
-        reader.wrong(USED, "endpoints", format!("is not set; set it to true for the endpoints of {LIST} to be used"));
-        return true;
+/// Whether the list is to be used; `None` if nobody knows, which has been told.
+pub(super) fn are_used(reader: &mut Reader<'_>) -> Option<bool> {
+    if reader.is_set(USED) {
+        return reader.flag(USED, "endpoints");
     }
-    // What was meant by a wrong word nobody knows; the rest is not to be judged by it.
-    used.unwrap_or(reader.is_set(USED))
+    if reader.is_set(LIST) && !reader.is_set(ADDRESS) {
+        reader.wrong(USED, "endpoints", format!("is not set; set it to true for the endpoints of {LIST} to be used"));
+        return None;
+    }
+    Some(false)
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, config: &mut Config) {
-    if !reader.is_set(USED) {
-        return;
-    }
     reader.says(LIST, "endpoints");
     reader.says(LIST, "resources");
     let Some(text) = reader.text(LIST, "endpoints") else {
@@ -77,26 +75,41 @@ pub(super) fn read(reader: &mut Reader<'_>, config: &mut Config) {
     config.models.insert(USUAL_MODEL.to_owned(), model);
 }
 
-/// A text of a connection, under any of its names.
+/// A text of a connection, under any of its names; `Err` if it is something else, which is told here.
 fn field<'c>(
     reader: &mut Reader<'_>,
     connection: &'c Map<String, Value>,
     index: usize,
     names: &[&str],
-) -> Option<&'c str> {
-    let (name, value) = names.iter().find_map(|name| Some((name, connection.get(*name)?)))?;
-    match value {
-        Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty()),
-        Value::Null => None,
-        _ => {
-            reader.wrong(
-                LIST,
-                &format!("endpoints[{index}]"),
-                format!("[{index}].{name} is no text; write it in quotes"),
-            );
-            None
+) -> Result<Option<&'c str>, NoText> {
+    match names.iter().find_map(|name| Some((name, connection.get(*name)?))) {
+        None | Some((_, Value::Null)) => Ok(None),
+        Some((_, Value::String(text))) => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
+        Some((name, _)) => {
+            let key = format!("endpoints[{index}]");
+            reader.wrong(LIST, &key, format!("[{index}].{name} is no text; write it in quotes"));
+            Err(NoText)
         }
     }
+}
+
+/// It has been told.
+struct NoText;
+
+/// Tells of names that have no meaning; the names that are probably meant by them.
+fn unknown_names(reader: &mut Reader<'_>, connection: &Map<String, Value>, index: usize) -> Vec<&'static str> {
+    let known: Vec<&'static str> = [ADDRESS, KEY].into_iter().chain(DEPLOYMENT).chain(VERSION).collect();
+    let mut meant = Vec::new();
+    for key in connection.keys().filter(|key| !known.contains(&key.as_str())) {
+        let near = nearest(key, known.iter().copied());
+        meant.extend(near);
+        let message = match near {
+            Some(near) => format!("[{index}] has {key:?}; write {near:?}"),
+            None => format!("[{index}] has {key:?}; there are {ADDRESS}, {KEY}, {} and {}", DEPLOYMENT[0], VERSION[0]),
+        };
+        reader.wrong(LIST, &format!("endpoints[{index}]"), message);
+    }
+    meant
 }
 
 fn connection_resource(
@@ -106,33 +119,30 @@ fn connection_resource(
     place: usize,
     name: &str,
 ) -> ResourceConfig {
-    let known = [ADDRESS, KEY].into_iter().chain(DEPLOYMENT).chain(VERSION);
-    for key in connection.keys().filter(|key| !known.clone().any(|known| known == *key)) {
-        let message = match nearest(key, known.clone()) {
-            Some(near) => format!("[{index}] has {key:?}; write {near:?}"),
-            None => format!("[{index}] has {key:?}; there are {ADDRESS}, {KEY}, {} and {}", DEPLOYMENT[0], VERSION[0]),
-        };
-        reader.wrong(LIST, &format!("endpoints[{index}]"), message);
-    }
+    let meant = unknown_names(reader, connection, index);
     let address = field(reader, connection, index, &[ADDRESS]);
-    let mut resource = ResourceConfig::new(name, address.unwrap_or_default());
+    let mut resource = ResourceConfig::new(name, address.as_ref().map_or("", |address| address.unwrap_or_default()));
     reader.says(LIST, &format!("resources[{place}]"));
-    if address.is_none() {
-        let key = format!("resources[{place}].base_url");
-        reader.wrong(LIST, &key, format!("[{index}] has no {ADDRESS}; give each connection its address"));
+    let base_url = format!("resources[{place}].base_url");
+    match address {
+        Ok(None) if !meant.contains(&ADDRESS) => {
+            reader.wrong(LIST, &base_url, format!("[{index}] has no {ADDRESS}; give each connection its address"));
+        }
+        Ok(Some(_)) => {}
+        Ok(None) | Err(NoText) => reader.told(&base_url),
     }
     let host = resource.address().map_or(Host::Other, |base| base.host());
     match field(reader, connection, index, &[KEY]) {
-        Some(key) => resource.api_key = Some(reader.hide(key)),
-        None if host_is_azures(host) => {
+        Ok(Some(key)) => resource.api_key = Some(reader.hide(key)),
+        Ok(None) if host_is_azures(host) && !meant.contains(&KEY) => {
             let key = format!("resources[{place}].api_key");
             reader.wrong(LIST, &key, format!("[{index}] has no {KEY}; give each connection its key"));
         }
-        None => {}
+        _ => {}
     }
     match field(reader, connection, index, &VERSION) {
-        Some(version) => set_version(&mut resource, version, host),
-        None => version(reader, &mut resource, place, host),
+        Ok(Some(version)) => set_version(&mut resource, version, host),
+        _ => version(reader, &mut resource, place, host),
     }
     resource
 }
@@ -145,7 +155,7 @@ fn connection_endpoint(
     name: &str,
 ) -> EndpointConfig {
     let mut endpoint = EndpointConfig::new(name, name);
-    let own = field(reader, connection, index, &DEPLOYMENT);
+    let own = field(reader, connection, index, &DEPLOYMENT).ok().flatten();
     let shared = || reader.text(DEPLOYMENT[0], &format!("endpoints[{place}].deployment"));
     endpoint.deployment = own.or_else(shared).map(str::to_owned);
     endpoint

@@ -77,21 +77,28 @@ fn profile(reader: &mut Reader<'_>) -> Option<Profile> {
 
 fn quota(reader: &mut Reader<'_>) -> QuotaConfig {
     QuotaConfig {
-        max_in_flight: reader.whole("MAX_CONCURRENT_REQUESTS", "quota.max_in_flight"),
-        min_interval: reader.millis("MIN_REQUEST_INTERVAL_MS", "quota.min_interval"),
-        requests_per_minute: reader.whole("REQUESTS_PER_MINUTE", "quota.requests_per_minute"),
-        tokens_per_minute: reader.whole("TOKENS_PER_MINUTE", "quota.tokens_per_minute"),
+        max_in_flight: reader.count("MAX_CONCURRENT_REQUESTS", "quota.max_in_flight", "3"),
+        min_interval: reader.millis("MIN_REQUEST_INTERVAL_MS", "quota.min_interval", "100"),
+        requests_per_minute: reader.count("REQUESTS_PER_MINUTE", "quota.requests_per_minute", "60"),
+        tokens_per_minute: reader.count("TOKENS_PER_MINUTE", "quota.tokens_per_minute", "150000"),
         ..QuotaConfig::default()
     }
 }
 
 fn retry(reader: &mut Reader<'_>) -> RetryConfig {
-    let initial_backoff = reader.seconds("INITIAL_BACKOFF_SECONDS", "retry.initial_backoff");
+    let initial_backoff = reader.seconds("INITIAL_BACKOFF_SECONDS", "retry.initial_backoff", "1");
+    let max_backoff = reader.seconds("MAX_BACKOFF_SECONDS", "retry.max_backoff", "30");
+    if let (Some(first), Some(longest)) = (initial_backoff, max_backoff)
+        && first > longest
+    {
+        let message = format!("{longest:?} is shorter than INITIAL_BACKOFF_SECONDS, {first:?}; set it to that or more");
+        reader.wrong("MAX_BACKOFF_SECONDS", "retry.max_backoff", message);
+    }
     RetryConfig {
-        max_retries: reader.whole("MAX_RETRIES", "retry.max_retries"),
+        max_retries: reader.whole("MAX_RETRIES", "retry.max_retries", "3"),
         initial_backoff,
-        max_backoff: reader.seconds("MAX_BACKOFF_SECONDS", "retry.max_backoff"),
-        multiplier: reader.number("BACKOFF_MULTIPLIER", "retry.multiplier", "2"),
+        max_backoff,
+        multiplier: reader.factor("BACKOFF_MULTIPLIER", "retry.multiplier"),
         jitter: initial_backoff.map(|_| NEVER_SOONER),
         ..RetryConfig::default()
     }
@@ -100,15 +107,19 @@ fn retry(reader: &mut Reader<'_>) -> RetryConfig {
 /// Failures are counted and a break lasts as long as is said: no shares, no doubling, no jitter.
 fn circuit_breaker(reader: &mut Reader<'_>) -> CircuitBreakerConfig {
     let failures: Option<u32> =
-        reader.whole("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "circuit_breaker.consecutive_failures");
-    let time: Option<Duration> = reader.seconds("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "circuit_breaker.break_time");
+        reader.count("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "circuit_breaker.consecutive_failures", "5");
+    let time: Option<Duration> = reader.seconds("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "circuit_breaker.break_time", "60");
     CircuitBreakerConfig {
         consecutive_failures: failures.map(Limit::Of),
         failure_ratio: failures.map(|_| Limit::Unlimited),
         break_time: time,
         break_cap: time,
         jitter: time.map(|_| 0.0),
-        successes_to_close: reader.whole("CIRCUIT_BREAKER_SUCCESS_THRESHOLD", "circuit_breaker.successes_to_close"),
+        successes_to_close: reader.count(
+            "CIRCUIT_BREAKER_SUCCESS_THRESHOLD",
+            "circuit_breaker.successes_to_close",
+            "3",
+        ),
         ..CircuitBreakerConfig::default()
     }
 }
@@ -121,7 +132,7 @@ fn agents(reader: &mut Reader<'_>, config: &mut Config) {
             continue;
         }
         let key = format!("{}.max_tokens", super::read::join("agents", &agent));
-        if let Some(tokens) = reader.whole(&variable, &key) {
+        if let Some(tokens) = reader.count(&variable, &key, "2000") {
             config.agents.insert(agent, AgentConfig { max_tokens: Some(tokens), ..AgentConfig::default() });
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Read {
     pub(crate) remarks: Vec<Problem>,
     /// Which variable says a setting.
     variables: HashMap<String, Arc<str>>,
+    /// Settings of which all has been told.
+    told: Vec<String>,
     hidden: Hidden,
 }
 
@@ -71,6 +73,11 @@ impl<'v> Reader<'v> {
         self.read.problems.push(Problem::new(key, message));
     }
 
+    /// Of this setting nothing more needs to be said.
+    pub(super) fn told(&mut self, key: &str) {
+        self.read.told.push(key.to_owned());
+    }
+
     pub(super) fn remark(&mut self, variable: &str, message: impl Into<String>) {
         self.read.remarks.push(Problem::new("", message).at(Place::Variable(variable.into())));
     }
@@ -91,32 +98,47 @@ impl<'v> Reader<'v> {
         value
     }
 
-    pub(super) fn whole<T: FromStr>(&mut self, variable: &str, key: &str) -> Option<T> {
-        self.parsed(variable, key, |text| text.parse().ok(), "whole number", "60")
+    /// A whole number, such as the example.
+    pub(super) fn whole<T: FromStr>(&mut self, variable: &str, key: &str, example: &str) -> Option<T> {
+        self.parsed(variable, key, |text| text.parse().ok(), "whole number", example)
     }
 
-    pub(super) fn number(&mut self, variable: &str, key: &str, example: &str) -> Option<f64> {
-        let parse = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite());
-        self.parsed(variable, key, parse, "number", example)
+    /// A whole number of 1 or more.
+    pub(super) fn count<T: FromStr + Default + PartialEq>(
+        &mut self,
+        variable: &str,
+        key: &str,
+        example: &str,
+    ) -> Option<T> {
+        let parse = |text: &str| text.parse().ok().filter(|number| *number != T::default());
+        self.parsed(variable, key, parse, "whole number of 1 or more", example)
     }
 
-    pub(super) fn seconds(&mut self, variable: &str, key: &str) -> Option<Duration> {
-        let parse = |text: &str| time(text, 1.0);
-        self.parsed(variable, key, parse, "number of seconds", "30")
+    /// A factor of 1 or more.
+    pub(super) fn factor(&mut self, variable: &str, key: &str) -> Option<f64> {
+        let parse = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 1.0);
+        self.parsed(variable, key, parse, "number of 1 or more", "2")
     }
 
-    pub(super) fn millis(&mut self, variable: &str, key: &str) -> Option<Duration> {
-        let parse = |text: &str| time(text, 1e-3);
-        self.parsed(variable, key, parse, "number of milliseconds", "100")
+    pub(super) fn seconds(&mut self, variable: &str, key: &str, example: &str) -> Option<Duration> {
+        let parse = |text: &str| time(text, 1.0).filter(|time| !time.is_zero());
+        self.parsed(variable, key, parse, "number of seconds above 0", example)
+    }
+
+    pub(super) fn millis(&mut self, variable: &str, key: &str, example: &str) -> Option<Duration> {
+        self.parsed(variable, key, |text| time(text, 1e-3), "number of milliseconds", example)
     }
 
     pub(super) fn flag(&mut self, variable: &str, key: &str) -> Option<bool> {
-        let parse = |text: &str| match text.to_ascii_lowercase().as_str() {
+        let text = self.text(variable, key)?;
+        match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Some(true),
             "false" | "0" | "no" | "off" => Some(false),
-            _ => None,
-        };
-        self.parsed(variable, key, parse, "yes or no", "true or false")
+            _ => {
+                self.wrong(variable, key, format!("{text:?} is neither true nor false; set it to one of the two"));
+                None
+            }
+        }
     }
 
     /// Tells of variables whose names are nearly one that has a meaning.
@@ -134,9 +156,9 @@ impl<'v> Reader<'v> {
     }
 
     pub(super) fn done(self) -> Read {
-        let Read { problems, remarks, variables, hidden } = self.read;
+        let Read { problems, remarks, variables, told, hidden } = self.read;
         let keep_out = |problems: Vec<Problem>| problems.into_iter().map(|problem| hidden.keep_out(problem)).collect();
-        Read { problems: keep_out(problems), remarks: keep_out(remarks), variables, hidden }
+        Read { problems: keep_out(problems), remarks: keep_out(remarks), variables, told, hidden }
     }
 }
 
@@ -147,6 +169,11 @@ fn time(text: &str, unit: f64) -> Option<Duration> {
 }
 
 impl Read {
+    /// Whether all that is wrong with a setting has been told.
+    pub(crate) fn has_told(&self, key: &str) -> bool {
+        self.told.iter().any(|told| told == key)
+    }
+
     /// A problem of the whole, with the variable in which it stands, if it stands in one.
     pub(crate) fn locate(&self, problem: Problem) -> Problem {
         let mut key = problem.key();

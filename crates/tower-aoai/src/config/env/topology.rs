@@ -20,8 +20,11 @@ const STANDARD: &str = "STANDARD_DEPLOYMENT";
 const PTU_WAIT: &str = "PTU_MAX_WAIT";
 
 pub(super) fn read(reader: &mut Reader<'_>, config: &mut Config) {
-    if connections::are_used(reader) {
-        return connections::read(reader, config);
+    match connections::are_used(reader) {
+        Some(true) => return connections::read(reader, config),
+        Some(false) => {}
+        // What was meant nobody knows.
+        None => return,
     }
     let (variable, is_azure) = match (reader.is_set(AZURE), reader.is_set(OPENAI)) {
         (true, _) => (AZURE, true),
@@ -95,6 +98,7 @@ pub(super) fn set_version(resource: &mut ResourceConfig, version: &str, host: Ho
 
 fn endpoints(reader: &mut Reader<'_>, config: &mut Config, resource: &str, is_deployed: bool) {
     let mut model = ModelConfig::new();
+    let wait = reader.millis(PTU_WAIT, &format!("models.{USUAL_MODEL}.legs[0].patience"), "2000");
     let mut index = 0;
     for (variable, name) in [(PTU, "ptu"), (STANDARD, "standard")] {
         let Some(deployment) = reader.text(variable, &format!("endpoints[{index}].deployment")) else {
@@ -104,8 +108,7 @@ fn endpoints(reader: &mut Reader<'_>, config: &mut Config, resource: &str, is_de
         let mut leg = LegConfig::new(name, [name]);
         if variable == PTU {
             endpoint.kind = Some(DeploymentKind::Provisioned);
-            let key = format!("models.{USUAL_MODEL}.legs[0].patience");
-            leg.patience = reader.millis(PTU_WAIT, &key).map(PatienceConfig::AtMost);
+            leg.patience = wait.map(PatienceConfig::AtMost);
         }
         config.endpoints.push(endpoint);
         model = model.leg(leg);

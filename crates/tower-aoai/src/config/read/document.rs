@@ -69,8 +69,13 @@ impl<'t> Document<'t> {
             for error in &errors {
                 let at = error.span().map_or(0, |span| span.start);
                 let place = self.lines.key_alone(at);
-                broken.insert(place.line);
-                let message = format!("this is no TOML: {}", error.message());
+                // What else is wrong in the line follows from the first.
+                if !broken.insert(place.line) {
+                    continue;
+                }
+                let what = error.message().trim_end_matches(", expected nothing");
+                let hint = if self.lines.is_unquoted(at) { "; write texts in \"quotes\"" } else { "" };
+                let message = format!("this is no TOML: {what}{hint}");
                 self.found.borrow_mut().problems.push((Problem::new("", message).at(Place::File(place)), None));
             }
             let value = read(&Table::new(&self, String::new(), table.get_ref()));
@@ -147,6 +152,21 @@ impl Reading<'_> {
             None => problem,
         });
         placed.map(|problem| self.found.hidden.keep_out(problem)).collect()
+    }
+
+    /// What stands at a key has turned out to be a secret.
+    pub(crate) fn hide(&mut self, key: &str) {
+        let Some(span) = self.found.places.get(key) else {
+            return;
+        };
+        self.found.shown.retain(|shown| shown != span);
+        let text = self.lines.text.get(span.clone()).unwrap_or_default();
+        self.found.hidden.add(text.trim_matches(['"', '\'']));
+    }
+
+    /// The problem, without anything that must not be shown.
+    pub(crate) fn keep_out(&self, problem: Problem) -> Problem {
+        self.found.hidden.keep_out(problem)
     }
 
     /// A problem of the whole, with the place of its key, or of what is nearest to it.

@@ -46,27 +46,32 @@ impl Lines<'_> {
                 line.from = width_of(&line.text);
             }
             let value = values.iter().find(|value| value.contains(&at));
+            // Never over where what is meant begins or ends, so that its place in what is shown can be told.
+            let cut = |end: usize| [from, to, end].into_iter().filter(|stop| *stop > at).min().unwrap_or(end).min(end);
             let next = match value {
-                Some(value) if shown.contains(value) => self.push(&mut line.text, at..value.end.min(end), from..to),
+                Some(value) if shown.contains(value) => {
+                    let next = cut(value.end.min(end));
+                    line.text.push_str(&self.text[at..next]);
+                    next
+                }
                 Some(value) => {
+                    if value.contains(&from) {
+                        (line.from, line.width) = (width_of(&line.text), HIDDEN.len());
+                    }
                     line.text.push_str(HIDDEN);
                     value.end.min(end)
                 }
                 None => {
                     let behind = values.iter().map(|value| value.start).filter(|start| *start > at).min();
-                    let next = behind.unwrap_or(end).min(end).min(if at < from { from } else { end });
+                    let next = cut(behind.unwrap_or(end).min(end));
                     let piece = &self.text[at..next];
-                    match piece.find('#') {
-                        Some(comment) => {
-                            line.text.push_str(&piece[..comment]);
-                            end
-                        }
-                        None => self.push(&mut line.text, at..next, from..to),
-                    }
+                    let comment = piece.find('#');
+                    line.text.push_str(&piece[..comment.unwrap_or(piece.len())]);
+                    if comment.is_some() { end } else { next }
                 }
             };
-            if (at..next).contains(&(to.min(end)).saturating_sub(1)) && at >= from {
-                line.width = width_of(&line.text).saturating_sub(line.from);
+            if from <= at && at < to {
+                line.width = line.width.max(width_of(&line.text).saturating_sub(line.from));
             }
             at = next;
         }
@@ -98,11 +103,10 @@ impl Lines<'_> {
         excerpt
     }
 
-    /// Adds a piece; stops behind what is meant, so that its width can be told.
-    fn push(&self, line: &mut String, piece: Range<usize>, meant: Range<usize>) -> usize {
-        let next = if piece.contains(&meant.end) && piece.start < meant.end { meant.end } else { piece.end };
-        line.push_str(&self.text[piece.start..next]);
-        next
+    /// Whether what is given in a line begins as nothing else than a number, or a word.
+    pub(super) fn is_unquoted(&self, at: usize) -> bool {
+        let line = self.text[self.start_of_line(self.boundary(at))..].lines().next().unwrap_or_default();
+        line.split_once('=').is_some_and(|(_, value)| value.trim_start().starts_with(char::is_alphanumeric))
     }
 
     fn start_of_line(&self, at: usize) -> usize {

@@ -10,8 +10,8 @@ mod value;
 mod words;
 
 pub(crate) use self::{
-    document::{Document, join},
-    node::Node,
+    document::{Document, Reading, join},
+    node::{Node, TABLE},
     table::Table,
     value::{Key, Read},
     words::{Words, nearest, words},

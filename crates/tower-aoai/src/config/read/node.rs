@@ -11,6 +11,9 @@ use super::{
 };
 use crate::config::problem::Problem;
 
+/// How a section is written.
+pub(crate) const TABLE: &str = "a table";
+
 /// A value of the text, while it is being read.
 #[derive(Debug)]
 pub(crate) struct Node<'d> {
@@ -40,7 +43,7 @@ impl<'d> Node<'d> {
     /// Notes that this is of the right type and nothing else.
     pub(crate) fn unfit(&self, wanted: &str) {
         self.document.show(self.span.clone());
-        self.wrong(format!("{}; write {wanted}", self.written()));
+        self.wrong(format!("{} does not fit; write {wanted}", self.written()));
     }
 
     /// As it stands in the text.
@@ -152,7 +155,10 @@ impl<'d> Node<'d> {
     /// The values of the list that it is.
     pub(crate) fn list(&self, of: &str) -> Option<Vec<Self>> {
         let DeValue::Array(array) = self.value else {
-            self.not(&format!("a list: {of}"));
+            let is_of_tables = of == TABLE;
+            let right =
+                if is_of_tables { format!("[[{}]] above its keys", self.key) } else { format!("a list of {of}") };
+            self.not(&right);
             return None;
         };
         let nodes = array.iter().enumerate();

@@ -35,7 +35,11 @@ impl Key for String {
 
 impl Key for Tag {
     fn of_key(key: &str) -> Result<Self, String> {
-        Self::of_word(key).ok_or_else(|| format!("there is no tag {key:?}; there are {}", Self::listed()))
+        Self::of_word(key).ok_or_else(|| {
+            let near = nearest(key, Self::WORDS.iter().map(|(word, _)| *word));
+            let right = near.map_or_else(Self::listed, |near| format!("{near:?}"));
+            format!("there is no tag {key:?}; write {right}")
+        })
     }
 }
 
@@ -226,7 +230,7 @@ impl Read for Money {
 impl<T: Read> Read for Limit<T> {
     fn read(node: &Node<'_>) -> Option<Self> {
         match node.value().as_str() {
-            Some(word) if is_unlimited(word) => Some(Self::Unlimited),
+            Some(word) if is_unlimited(word) => node.text(word).map(|_| Self::Unlimited),
             _ => T::read(node).map(Self::Of),
         }
     }
@@ -237,13 +241,13 @@ impl<T: Read> Read for Limit<T> {
 }
 
 /// Whether a word lifts a bound.
-pub(crate) fn is_unlimited(word: &str) -> bool {
+fn is_unlimited(word: &str) -> bool {
     ["unlimited", "none", "off"].iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 impl<T: Read> Read for Vec<T> {
     fn read(node: &Node<'_>) -> Option<Self> {
-        let nodes = node.list(&format!("of {}", T::wanted()))?;
+        let nodes = node.list(&T::wanted())?;
         Some(nodes.iter().filter_map(T::read).collect())
     }
 

@@ -1,7 +1,7 @@
 //! Settings that are one of several words.
 
 /// A setting that is one of several words.
-pub(crate) trait Words: Copy + 'static {
+pub(crate) trait Words: Copy + PartialEq + 'static {
     /// The words, each with what it says; of several for the same the first is the usual one.
     const WORDS: &'static [(&'static str, Self)];
 
@@ -11,9 +11,11 @@ pub(crate) trait Words: Copy + 'static {
         Self::WORDS.iter().find(|(known, _)| normal(known) == word).map(|(_, value)| *value)
     }
 
-    /// The words, for people.
+    /// The words, each usual one of them, for people.
     fn listed() -> String {
-        let words: Vec<String> = Self::WORDS.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let is_usual = |at: usize, value: &Self| !Self::WORDS[..at].iter().any(|(_, other)| other == value);
+        let words = Self::WORDS.iter().enumerate().filter(|(at, (_, value))| is_usual(*at, value));
+        let words: Vec<String> = words.map(|(_, (word, _))| format!("{word:?}")).collect();
         match words.as_slice() {
             [all @ .., last] if !all.is_empty() => format!("{} or {last}", all.join(", ")),
             other => other.join(", "),

@@ -51,16 +51,17 @@ impl Check {
         if known.contains(&name) {
             return true;
         }
-        let right = match (nearest(name, known.iter().copied()), known) {
-            (Some(near), _) => format!("write {near:?}"),
-            (None, []) => format!("there is none at all; add one under {section}"),
+        let known: Vec<&str> = known.iter().copied().filter(|name| !name.is_empty()).collect();
+        let right = match (nearest(name, known.iter().copied()), known.as_slice()) {
+            (Some(near), _) => format!("; write {near:?}"),
+            (None, []) => format!(", nor any other; add it under {section}"),
+            (None, [one]) => format!("; there is {one:?}"),
             (None, known) => {
                 let listed: Vec<String> = known.iter().take(LISTED).map(|name| format!("{name:?}")).collect();
-                let more = if known.len() > LISTED { ", …" } else { "" };
-                format!("there {} {}{more}", if known.len() == 1 { "is" } else { "are" }, listed.join(", "))
+                format!("; there are {}{}", listed.join(", "), if known.len() > LISTED { ", …" } else { "" })
             }
         };
-        self.add(Problem::new(key, format!("there is no {what} {name:?}; {right}")).depends_on(section));
+        self.add(Problem::new(key, format!("there is no {what} {name:?}{right}")).depends_on(section));
         false
     }
 
@@ -89,7 +90,7 @@ impl Check {
     /// That a number lies where it should.
     pub(super) fn within(&mut self, key: String, number: Option<f64>, fits: impl Fn(f64) -> bool, right: impl Display) {
         if let Some(number) = number.filter(|number| !fits(*number)) {
-            self.wrong(key, format!("{number}; write {right}"));
+            self.wrong(key, format!("is {number}; write {right}"));
         }
     }
 }

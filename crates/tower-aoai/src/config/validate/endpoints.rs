@@ -13,7 +13,7 @@ pub(super) fn judge(check: &mut Check, config: &Config, whole: &Config) {
     if config.endpoints.is_empty() {
         check.wrong(
             "endpoints",
-            "there is none, so nothing could be called; add [[endpoints]] with a name and a resource",
+            "there is none, so nothing can be called; write [[endpoints]] with a name and a resource",
         );
     }
     let resources: Vec<&str> = config.resources.iter().map(|resource| resource.name.as_str()).collect();

@@ -14,7 +14,8 @@ pub(super) fn judge(check: &mut Check, config: &Config, whole: &Config) {
         for (index, alias) in model.aliases.iter().enumerate() {
             match names.get(alias.as_str()) {
                 Some(other) if other != name => {
-                    let message = format!("{alias:?} is {other:?} already; a name stands for one model");
+                    let message =
+                        format!("{alias:?} stands for the model {other:?} already; leave it out at one of the two");
                     check.wrong(format!("{path}.aliases[{index}]"), message);
                 }
                 _ => {

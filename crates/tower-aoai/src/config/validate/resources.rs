@@ -23,7 +23,15 @@ pub(super) fn judge(check: &mut Check, config: &Config) {
         let address = if resource.base_url.trim().is_empty() { None } else { Some(resource.address()) };
         match address {
             Some(Err(_)) if is_like_a_key(&resource.base_url) => {
-                check.wrong(key("base_url"), format!("is a key, by its looks, and no address; write {ADDRESS}"));
+                let message = "is a key, by its looks, and no address; write the address here, and the key as the key";
+                check.add(Problem::new(key("base_url"), message).of_secret());
+            }
+            Some(Err(InvalidBaseUrl::Http { right })) => {
+                let message = format!("http:// would send the key in the clear; write {right}, or allow_http = true");
+                check.add(
+                    Problem::new(key("base_url"), message)
+                        .blind("begins with http://; write https://, or allow_http = true"),
+                );
             }
             Some(Err(error)) => {
                 check.add(Problem::new(key("base_url"), error.to_string()).blind(
