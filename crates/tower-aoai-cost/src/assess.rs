@@ -177,6 +177,11 @@ impl Assessor<'_> {
     /// deployment has spilled is paid for by the token.
     fn kind(&self, call: &Call, seen: &Seen) -> DeploymentType {
         let answered = seen.deployment.as_deref();
+        let endpoint = seen.endpoint.as_deref().and_then(|name| self.prices.deployed(name));
+        let is_own = |own: &str| answered.is_none_or(|name| name.eq_ignore_ascii_case(own));
+        if let Some(deployed) = endpoint.filter(|deployed| deployed.answers_as.as_deref().is_some_and(is_own)) {
+            return deployed.kind;
+        }
         if let Some(deployed) = answered.and_then(|name| self.prices.deployed(name)) {
             return deployed.kind;
         }

@@ -5,7 +5,7 @@ mod support;
 use http::{Request, Response};
 use support::{COST, Plain, USED, answer, attempts_and_cost, layer, read, serving, small, total};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
-use tower_aoai_core::{Error, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody};
+use tower_aoai_core::{CallContext, Error, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody};
 use tower_aoai_cost::{DeploymentType, Money, Prices, Query, Rates, Tag, UnknownPrice};
 
 #[tokio::test(start_paused = true)]
@@ -45,6 +45,37 @@ async fn what_a_provisioned_deployment_serves_costs_nothing_and_what_it_spills_d
     assert_eq!(attempts_and_cost(total(&layer).exact), (1, COST));
     let standard = Query::total().tag(Tag::Deployment, "standard");
     assert_eq!(layer.handle().sum(&standard).cost(), COST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_resources_may_have_a_deployment_of_one_name_that_is_billed_differently() {
+    let prices = Prices::built_in().endpoint("east", "chat", "gpt-4o", DeploymentType::Global).endpoint(
+        "ptu",
+        "chat",
+        "gpt-4o",
+        DeploymentType::Provisioned,
+    );
+    let layer = layer().prices(prices);
+    for (endpoint, answered, paid_for) in [("ptu", "chat", true), ("east", "chat", false), ("ptu", "other", false)] {
+        let before = total(&layer);
+        let door = ServiceBuilder::new().layer(PrepareLayer::new()).layer(layer.clone());
+        let sent = door
+            .map_request(move |mut request: Request<RequestBody>| {
+                CallContext::of(&mut request).attempt().note_endpoint(endpoint.into());
+                request
+            })
+            .layer(ObserveLayer::new())
+            .service(service_fn(move |_: Request<RequestBody>| async move {
+                let mut response = answer(200, USED);
+                response.headers_mut().insert("x-ms-deployment-name", answered.parse().expect("a value"));
+                Ok::<_, Error>(response)
+            }));
+        read(sent.oneshot(small("gpt-4o")).await.expect("an answer")).await;
+        let spend = total(&layer);
+        let provisioned = spend.provisioned.attempts - before.provisioned.attempts;
+        assert_eq!(provisioned == 1, paid_for, "{endpoint} answered as {answered}");
+        assert_eq!(spend.cost() == before.cost(), paid_for, "{endpoint} answered as {answered}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

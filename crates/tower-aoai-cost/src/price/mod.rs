@@ -127,6 +127,8 @@ pub struct Prices {
 pub(crate) struct Deployed {
     pub(crate) model: Arc<str>,
     pub(crate) kind: DeploymentType,
+    /// What answers call it, of an endpoint.
+    pub(crate) answers_as: Option<Box<str>>,
 }
 
 /// What one answer would cost.
@@ -187,7 +189,19 @@ impl Prices {
     /// Says which model stands behind the name of a deployment or an endpoint, and how it is billed.
     #[must_use]
     pub fn deployment(mut self, name: &str, model: &str, kind: DeploymentType) -> Self {
-        self.deployments.insert(name.to_lowercase(), Deployed { model: model.into(), kind });
+        self.deployments.insert(name.to_lowercase(), Deployed { model: model.into(), kind, answers_as: None });
+        self
+    }
+
+    /// The same of an endpoint whose deployment is known by name, which another resource may have, too, for something
+    /// that is billed otherwise. Where answers do not tell of which endpoint they are, the first one's counts.
+    #[must_use]
+    pub fn endpoint(mut self, name: &str, deployment: &str, model: &str, kind: DeploymentType) -> Self {
+        let model: Arc<str> = model.into();
+        let deployed = Deployed { model: Arc::clone(&model), kind, answers_as: Some(deployment.into()) };
+        self.deployments.insert(name.to_lowercase(), deployed);
+        let anywhere = || Deployed { model, kind, answers_as: None };
+        self.deployments.entry(deployment.to_lowercase()).or_insert_with(anywhere);
         self
     }
 
