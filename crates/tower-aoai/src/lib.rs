@@ -83,6 +83,8 @@ pub use tower_aoai_token_bucket as token_bucket;
 mod service_builder_ext;
 #[cfg(feature = "statistics")]
 pub mod statistics;
+#[cfg(feature = "stack")]
+pub mod stack;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "transport")]
@@ -90,3 +92,5 @@ pub mod transport;
 
 #[cfg(feature = "service-builder")]
 pub use self::service_builder_ext::ServiceBuilderExt;
+#[cfg(feature = "stack")]
+pub use self::stack::Stack;

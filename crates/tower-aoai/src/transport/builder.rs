@@ -52,6 +52,12 @@ impl TransportBuilder {
         self
     }
 
+    /// A connection may take as long as it takes: what [`connect_timeout`](Self::connect_timeout) limits.
+    pub const fn no_connect_timeout(mut self) -> Self {
+        self.connect = ConnectTimeoutLayer::off();
+        self
+    }
+
     /// From the send to the head of the answer, connecting included. Default none: in a stack
     /// [`AttemptTimeoutLayer`] says it for each endpoint.
     pub const fn first_byte_timeout(mut self, limit: Duration) -> Self {

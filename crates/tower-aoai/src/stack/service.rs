@@ -1,0 +1,269 @@
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use http_body::Body;
+use parking_lot::Mutex;
+use tower_service::Service;
+
+use super::{
+    AnswerBody, InvalidStack, SharedLimits, StackBuilder, StackFuture,
+    assembly::{Assembly, Foundation, Ground},
+    body::AskBody,
+    flight::Flight,
+    parts::Parts,
+};
+use crate::{
+    circuit_breaker::CircuitBreakerHandle,
+    config::Config,
+    context_window::ContextWindowHandle,
+    core::{BoxError, Error},
+    cost::CostHandle,
+    fallback::FallbackHandle,
+    token_bucket::TokenBucketHandle,
+};
+
+/// The whole stack over a transport, as one service; see the [module's page](super).
+///
+/// Clones are the same stack.
+#[derive(Clone)]
+pub struct Stack {
+    core: Arc<Core>,
+}
+
+pub(super) struct Core {
+    current: ArcSwap<Assembly>,
+    foundation: Box<dyn Foundation>,
+    parts: Parts,
+    limits: SharedLimits,
+    /// Who holds it makes the stack anew, or ends it.
+    changes: Mutex<Changes>,
+}
+
+#[derive(Default)]
+struct Changes {
+    is_over: bool,
+    /// Of the stack as it was: calls may still be under way there.
+    past: Vec<Weak<Flight>>,
+}
+
+/// What was left when a stack was [shut down](Stack::shutdown).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leftover {
+    /// Calls that had not ended when patience had. They go on, unless they are dropped.
+    pub calls: usize,
+    /// Whether all that is booked is in the cost log, if there is one.
+    pub is_log_written: bool,
+}
+
+/// Calls that go on in the stack as it was before a [reload](Stack::reload).
+#[derive(Debug, Clone)]
+#[must_use = "calls may still be under way"]
+pub struct Draining {
+    flight: Arc<Flight>,
+}
+
+impl Stack {
+    /// A stack as `config` has it, over the built-in transport.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidStack`], with all that is wrong.
+    #[cfg(feature = "transport")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "transport")))]
+    pub fn new(config: Config) -> Result<Self, InvalidStack> {
+        Self::builder(config).build()
+    }
+
+    /// A stack to which more is to be said, in code.
+    pub fn builder(config: Config) -> StackBuilder {
+        StackBuilder::new(config)
+    }
+
+    pub(super) fn make(
+        config: Config,
+        foundation: Box<dyn Foundation>,
+        parts: Parts,
+        limits: SharedLimits,
+    ) -> Result<Self, InvalidStack> {
+        let ground = Ground { foundation: &*foundation, parts: &parts, limits: &limits };
+        let assembly = Assembly::make(config, &ground, None)?;
+        let current = ArcSwap::from_pointee(assembly);
+        Ok(Self { core: Arc::new(Core { current, foundation, parts, limits, changes: Mutex::default() }) })
+    }
+
+    /// Takes another configuration. New calls go by it; those under way go on as they began, and what this returns tells
+    /// when the last of them has ended.
+    ///
+    /// What an endpoint of the same name, address and deployment has used of its quota stays used, and its limits change
+    /// in place; its circuit is as it was, and so are budgets, books and their log. A circuit whose policy changes begins
+    /// closed, and a quota that counts otherwise than before begins unused. Legs of which nothing changes but limits keep
+    /// what they have learned. What was said in code goes on to hold. Budgets and the log are those that the stack began
+    /// with, and so are the settings of the transport.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidStack`], with all that is wrong; then nothing has changed.
+    pub fn reload(&self, config: Config) -> Result<Draining, InvalidStack> {
+        let mut changes = self.core.changes.lock();
+        if changes.is_over {
+            return Err(InvalidStack::ShutDown);
+        }
+        let Core { current, foundation, parts, limits, .. } = &*self.core;
+        let former = current.load_full();
+        let ground = Ground { foundation: &**foundation, parts, limits };
+        let assembly = Assembly::make(config, &ground, Some(&former))?;
+        current.store(Arc::new(assembly));
+        changes.past.retain(|flight| flight.strong_count() > 0);
+        changes.past.push(Arc::downgrade(&former.flight));
+        Ok(Draining { flight: Arc::clone(&former.flight) })
+    }
+
+    /// Takes no more calls, waits up to `patience` for those under way, bodies included, and writes the cost log.
+    ///
+    /// Calls that come later are refused with [`Reason::ShuttingDown`](crate::core::Reason::ShuttingDown). It may be
+    /// called again, to wait longer.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the wait leaves the stack closed.
+    pub async fn shutdown(&self, patience: Duration) -> Leftover {
+        let flights = self.close();
+        let emptied = async {
+            for flight in &flights {
+                flight.emptied().await;
+            }
+        };
+        // Too late is no error: what is left is counted.
+        let _ = tokio::time::timeout(patience, emptied).await;
+        let cost = self.cost();
+        let written = tokio::task::spawn_blocking(move || cost.flush(FLUSH)).await;
+        Leftover {
+            calls: flights.iter().map(|flight| flight.under_way()).sum(),
+            is_log_written: written.unwrap_or(false),
+        }
+    }
+
+    fn close(&self) -> Vec<Arc<Flight>> {
+        let mut changes = self.core.changes.lock();
+        changes.is_over = true;
+        let current = Arc::clone(&self.core.current.load().flight);
+        let flights: Vec<_> = changes.past.iter().filter_map(Weak::upgrade).chain([current]).collect();
+        for flight in &flights {
+            flight.close();
+        }
+        flights
+    }
+
+    /// The configuration by which new calls go.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.core.current.load().config)
+    }
+
+    /// Calls that came in and have not ended, those of before a [reload](Self::reload) included.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let past: Vec<_> = self.core.changes.lock().past.iter().filter_map(Weak::upgrade).collect();
+        past.iter().map(|flight| flight.under_way()).sum::<usize>() + self.core.current.load().flight.under_way()
+    }
+
+    /// What is booked.
+    #[must_use]
+    pub fn cost(&self) -> CostHandle {
+        self.core.current.load().cost.handle()
+    }
+
+    /// The quota of the endpoint of this name: how much is used, who waits; it can be taken from, too.
+    #[must_use]
+    pub fn quota(&self, endpoint: &str) -> Option<TokenBucketHandle> {
+        self.core.current.load().endpoint(endpoint).map(|parts| parts.bucket.clone())
+    }
+
+    /// The circuit of the endpoint of this name.
+    #[must_use]
+    pub fn circuit(&self, endpoint: &str) -> Option<CircuitBreakerHandle> {
+        self.core.current.load().endpoint(endpoint).map(|parts| parts.breaker.clone())
+    }
+
+    /// What the legs of the model of this name have served.
+    #[must_use]
+    pub fn fallback(&self, model: &str) -> Option<FallbackHandle> {
+        let current = self.core.current.load();
+        current.chains.iter().find(|chain| *chain.shape.0.name == *model).map(|chain| chain.layer.handle())
+    }
+
+    /// What was truncated, and refused for its length.
+    #[must_use]
+    pub fn context_window(&self) -> ContextWindowHandle {
+        self.core.current.load().context_window()
+    }
+}
+
+/// How long the log may take to be written at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+
+impl<B> Service<Request<B>> for Stack
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<AnswerBody>;
+    type Error = Error;
+    type Future = StackFuture;
+
+    /// Always ready: what a call waits for, it waits for inside its future.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the call through the stack as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Those of its layers, each saying who refused what and why; [`Reason::ShuttingDown`](crate::core::Reason::ShuttingDown)
+    /// after a [shutdown](Stack::shutdown).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future or the answer's body gives the call up; what it held goes back.
+    fn call(&mut self, request: Request<B>) -> StackFuture {
+        let current = self.core.current.load();
+        match current.flight.board() {
+            Some(ticket) => StackFuture::calling(current.entrance.call(request.map(AskBody::of)), ticket),
+            None => StackFuture::refused(),
+        }
+    }
+}
+
+impl Draining {
+    /// Calls that have not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.flight.under_way()
+    }
+
+    /// Waits until all have ended, bodies included. Dropping the wait changes nothing.
+    pub async fn emptied(&self) {
+        self.flight.emptied().await;
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.core.current.load();
+        let models: Vec<&str> = current.chains.iter().map(|chain| &*chain.shape.0.name).collect();
+        f.debug_struct("Stack")
+            .field("name", &current.config.name)
+            .field("models", &models)
+            .field("in_flight", &current.flight.under_way())
+            .finish_non_exhaustive()
+    }
+}
