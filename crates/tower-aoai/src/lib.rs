@@ -81,10 +81,10 @@ pub use tower_aoai_token_bucket as token_bucket;
 
 #[cfg(feature = "service-builder")]
 mod service_builder_ext;
-#[cfg(feature = "statistics")]
-pub mod statistics;
 #[cfg(feature = "stack")]
 pub mod stack;
+#[cfg(feature = "statistics")]
+pub mod statistics;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "transport")]

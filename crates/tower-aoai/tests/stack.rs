@@ -344,7 +344,7 @@ async fn a_shutdown_lets_calls_end_and_takes_no_new_ones() {
         frame.expect("the call goes on to its end");
     }
     let leftover = closing.await;
-    assert_eq!((leftover.calls, leftover.is_log_written), (0, true));
+    assert_eq!((leftover.calls, leftover.is_log_written, leftover.are_alerts_delivered), (0, true, true));
 
     let stack = over(one(), &simulator);
     simulator.script("gpt-4o").then(Scripted::hang());
@@ -557,4 +557,27 @@ async fn a_mock_may_stand_at_the_bottom() {
     assert_eq!(request.headers()["api-key"], KEY);
     respond.send_response(Response::new(Full::from("{}")));
     assert_eq!(answer.await.expect("a task").expect("an answer").status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_statistics_go_on_through_reloads_and_end_with_the_stack() {
+    let simulator = simulator(deployment("gpt-4o"));
+    let named = |name: &str| {
+        let mut config = one();
+        config.name = Some(name.to_owned());
+        config
+    };
+    let stack = over(named("assistant"), &simulator);
+    call(&stack, chat("gpt-4o", false)).await.expect("an answer");
+    let mut other = named("assistant");
+    other.resources.push(resource("contoso-two"));
+    other.endpoints.push(EndpointConfig::new("two", "contoso-two").deployment("gpt-4o"));
+    let _ = stack.reload(other).expect("a good configuration");
+    call(&stack, chat("gpt-4o", false)).await.expect("an answer");
+    let snapshot = stack.statistics().snapshot();
+    assert_eq!((snapshot.total.answered, snapshot.endpoints.len()), (2, 2));
+    let known = || tower_aoai::statistics::all_stacks().iter().any(|stack| &*stack.name() == "assistant");
+    assert!(known());
+    drop(stack);
+    assert!(!known(), "nothing keeps it");
 }

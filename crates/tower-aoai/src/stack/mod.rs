@@ -14,7 +14,10 @@ mod plan;
 mod router;
 mod service;
 mod shared;
+mod sight;
 mod slot;
+#[cfg(feature = "transport")]
+mod webhook;
 
 pub use self::{
     body::AnswerBody,

@@ -88,14 +88,6 @@ impl Plan {
         routes.default = default.filter(|_| config.unknown_model != Some(UnknownModel::Refuse));
         if problems.is_empty() { Ok(Self { chains, routes }) } else { Err(problems) }
     }
-
-    /// Each endpoint once, in the order of the chains.
-    pub(super) fn endpoints(&self) -> impl Iterator<Item = (&LegPlan, &EndpointPlan)> {
-        self.chains
-            .iter()
-            .flat_map(|chain| &chain.legs)
-            .flat_map(|leg| leg.endpoints.iter().map(move |endpoint| (leg, endpoint)))
-    }
 }
 
 /// The endpoints with what is said of all, by name.
@@ -245,10 +237,9 @@ mod tests {
         config.quota.tokens_per_minute = Some(1_000);
         config.quota.max_in_flight = Some(3);
         let plan = Plan::of(&config).expect("a plan");
-        let quotas: Vec<_> = plan
-            .endpoints()
-            .map(|(_, plan)| (plan.config.quota.tokens_per_minute, plan.config.quota.max_in_flight))
-            .collect();
+        let endpoints = plan.chains.iter().flat_map(|chain| &chain.legs).flat_map(|leg| &leg.endpoints);
+        let quotas: Vec<_> =
+            endpoints.map(|plan| (plan.config.quota.tokens_per_minute, plan.config.quota.max_in_flight)).collect();
         assert_eq!(quotas, [(None, Some(3)), (Some(1_000), Some(3))]);
     }
 

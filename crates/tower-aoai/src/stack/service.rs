@@ -9,14 +9,18 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 use http_body::Body;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tower_service::Service;
 
+#[cfg(feature = "transport")]
+use super::webhook::RunningWebhook;
 use super::{
     AnswerBody, InvalidStack, SharedLimits, StackBuilder, StackFuture,
     assembly::{Assembly, Foundation, Ground},
     body::AskBody,
     flight::Flight,
     parts::Parts,
+    sight,
 };
 use crate::{
     circuit_breaker::CircuitBreakerHandle,
@@ -25,6 +29,7 @@ use crate::{
     core::{BoxError, Error},
     cost::CostHandle,
     fallback::FallbackHandle,
+    statistics::{StackHandles, Statistics},
     token_bucket::TokenBucketHandle,
 };
 
@@ -41,6 +46,7 @@ pub(super) struct Core {
     foundation: Box<dyn Foundation>,
     parts: Parts,
     limits: SharedLimits,
+    statistics: Statistics,
     /// Who holds it makes the stack anew, or ends it.
     changes: Mutex<Changes>,
 }
@@ -50,6 +56,8 @@ struct Changes {
     is_over: bool,
     /// Of the stack as it was: calls may still be under way there.
     past: Vec<Weak<Flight>>,
+    #[cfg(feature = "transport")]
+    webhook: Option<RunningWebhook>,
 }
 
 /// What was left when a stack was [shut down](Stack::shutdown).
@@ -60,6 +68,8 @@ pub struct Leftover {
     pub calls: usize,
     /// Whether all that is booked is in the cost log, if there is one.
     pub is_log_written: bool,
+    /// Whether all alerts were delivered, if there is a webhook.
+    pub are_alerts_delivered: bool,
 }
 
 /// Calls that go on in the stack as it was before a [reload](Stack::reload).
@@ -89,13 +99,24 @@ impl Stack {
     pub(super) fn make(
         config: Config,
         foundation: Box<dyn Foundation>,
-        parts: Parts,
+        mut parts: Parts,
         limits: SharedLimits,
     ) -> Result<Self, InvalidStack> {
+        let statistics = sight::statistics(&config);
+        if config.statistics.enabled != Some(false) {
+            parts.recorders.push(statistics.recorder());
+        }
         let ground = Ground { foundation: &*foundation, parts: &parts, limits: &limits };
         let assembly = Assembly::make(config, &ground, None)?;
+        statistics.replace(sight::handles(&assembly));
+        let changes = Changes {
+            #[cfg(feature = "transport")]
+            webhook: RunningWebhook::start(&assembly.config, &statistics)?,
+            ..Changes::default()
+        };
         let current = ArcSwap::from_pointee(assembly);
-        Ok(Self { core: Arc::new(Core { current, foundation, parts, limits, changes: Mutex::default() }) })
+        let changes = Mutex::new(changes);
+        Ok(Self { core: Arc::new(Core { current, foundation, parts, limits, statistics, changes }) })
     }
 
     /// Takes another configuration. New calls go by it; those under way go on as they began, and what this returns tells
@@ -115,17 +136,19 @@ impl Stack {
         if changes.is_over {
             return Err(InvalidStack::ShutDown);
         }
-        let Core { current, foundation, parts, limits, .. } = &*self.core;
+        let Core { current, foundation, parts, limits, statistics, .. } = &*self.core;
         let former = current.load_full();
         let ground = Ground { foundation: &**foundation, parts, limits };
         let assembly = Assembly::make(config, &ground, Some(&former))?;
+        statistics.replace(sight::handles(&assembly));
         current.store(Arc::new(assembly));
         changes.past.retain(|flight| flight.strong_count() > 0);
         changes.past.push(Arc::downgrade(&former.flight));
         Ok(Draining { flight: Arc::clone(&former.flight) })
     }
 
-    /// Takes no more calls, waits up to `patience` for those under way, bodies included, and writes the cost log.
+    /// Takes no more calls, waits up to `patience` for those under way, bodies included, writes the cost log and delivers
+    /// the alerts that wait; these two have what is left of the patience, and 5 s in any case.
     ///
     /// Calls that come later are refused with [`Reason::ShuttingDown`](crate::core::Reason::ShuttingDown). It may be
     /// called again, to wait longer.
@@ -140,14 +163,29 @@ impl Stack {
                 flight.emptied().await;
             }
         };
+        let until = Instant::now() + patience;
         // Too late is no error: what is left is counted.
-        let _ = tokio::time::timeout(patience, emptied).await;
+        let _ = tokio::time::timeout_at(until, emptied).await;
+        let left = until.saturating_duration_since(Instant::now()).max(LAST_PATIENCE);
         let cost = self.cost();
-        let written = tokio::task::spawn_blocking(move || cost.flush(FLUSH)).await;
+        let written = tokio::task::spawn_blocking(move || cost.flush(left)).await;
+        #[cfg(feature = "transport")]
+        let are_alerts_delivered = match self.take_webhook() {
+            Some(webhook) => webhook.finish(left).await,
+            None => true,
+        };
+        #[cfg(not(feature = "transport"))]
+        let are_alerts_delivered = true;
         Leftover {
             calls: flights.iter().map(|flight| flight.under_way()).sum(),
             is_log_written: written.unwrap_or(false),
+            are_alerts_delivered,
         }
+    }
+
+    #[cfg(feature = "transport")]
+    fn take_webhook(&self) -> Option<RunningWebhook> {
+        self.core.changes.lock().webhook.take()
     }
 
     fn close(&self) -> Vec<Arc<Flight>> {
@@ -172,6 +210,14 @@ impl Stack {
     pub fn in_flight(&self) -> usize {
         let past: Vec<_> = self.core.changes.lock().past.iter().filter_map(Weak::upgrade).collect();
         past.iter().map(|flight| flight.under_way()).sum::<usize>() + self.core.current.load().flight.under_way()
+    }
+
+    /// How it does: now, over the last hours, and for a call that is planned; with its alerts.
+    ///
+    /// It goes on through reloads. When the stack is gone, its history stays for who has it, and shows no layers.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.core.statistics.clone()
     }
 
     /// What is booked.
@@ -206,8 +252,15 @@ impl Stack {
     }
 }
 
-/// How long the log may take to be written at the end.
-const FLUSH: Duration = Duration::from_secs(5);
+/// How long the log and the alerts have at the end, also where the calls have used up all patience.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the statistics show knows the layers, and these tell the statistics.
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.statistics.replace(StackHandles::new(self.statistics.name()));
+    }
+}
 
 impl<B> Service<Request<B>> for Stack
 where
