@@ -12,6 +12,7 @@ use std::{
     env,
     future::{Ready, ready},
     hint::black_box,
+    marker::PhantomData,
     process,
     task::{Context, Poll},
     time::Duration,
@@ -34,7 +35,7 @@ use tower::{
 use tower_aoai::{
     Stack,
     config::{Config, EndpointConfig, LegConfig, ModelConfig, ResourceConfig},
-    core::{ObserveLayer, PrepareLayer},
+    core::{ObserveLayer, PrepareLayer, RequestBody},
 };
 use tower_resilience_bulkhead::BulkheadLayer;
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
@@ -54,9 +55,15 @@ const ANSWER: &str =
 
 /// Answers at once, and copies nothing.
 #[derive(Clone)]
-struct Leaf;
+struct Leaf<B>(PhantomData<fn(B)>);
 
-impl<B> Service<Request<B>> for Leaf {
+impl<B> Leaf<B> {
+    const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<B> Service<Request<B>> for Leaf<B> {
     type Response = Response<Plain>;
     type Error = Infallible;
     type Future = Ready<Result<Response<Plain>, Infallible>>;
@@ -95,7 +102,7 @@ fn endpoints(names: &[&str]) -> Config {
 }
 
 fn preset(config: Config) -> Stack {
-    Stack::builder(config).transport(Leaf).seed(7).build().expect("a stack")
+    Stack::builder(config).transport(Leaf::new()).seed(7).build().expect("a stack")
 }
 
 fn two_legs() -> Config {
@@ -123,7 +130,7 @@ fn guarded()
     let rate = RateLimiterLayer::builder().limit_for_period(1_000_000_000).refresh_period(Duration::from_secs(60));
     let rate = rate.timeout_duration(Duration::from_secs(1)).build().expect("a rate");
     let circuit = CircuitBreakerLayer::builder().build().expect("a circuit");
-    let service = limited.layer(Leaf).map_err(|_| Failed);
+    let service = limited.layer(Leaf::<Plain>::new()).map_err(|_| Failed);
     let service = bulkhead.layer(service).map_err(|_| Failed);
     let service = rate.layer(service).map_err(|_| Failed);
     circuit.layer(service).map_err(|_| Failed)
@@ -170,10 +177,11 @@ fn cases(runtime: &Runtime) -> Vec<(&'static str, Erased)> {
         });
         BoxCloneSyncService::new(read)
     }
-    let door = ServiceBuilder::new().layer(PrepareLayer::new()).service(Leaf);
-    let observed = ServiceBuilder::new().layer(PrepareLayer::new()).layer(ObserveLayer::new()).service(Leaf);
+    let door = ServiceBuilder::new().layer(PrepareLayer::new()).service(Leaf::<RequestBody>::new());
+    let observed =
+        ServiceBuilder::new().layer(PrepareLayer::new()).layer(ObserveLayer::new()).service(Leaf::<RequestBody>::new());
     vec![
-        ("leaf", erased(Leaf)),
+        ("leaf", erased(Leaf::<Plain>::new())),
         ("door", erased(door)),
         ("door and observer", erased(observed)),
         ("preset", erased(preset(endpoints(&["east"])))),

@@ -18,9 +18,10 @@ use tower::{ServiceExt, util::MapRequestLayer};
 use tower_aoai::{
     Stack,
     config::{
-        AgentConfig, Config, EndpointConfig, LegConfig, ModelConfig, PatienceConfig, ResourceConfig, UnknownModel,
+        AgentConfig, Config, EndpointConfig, LegConfig, ModelConfig, PatienceConfig, Profile, ResourceConfig, Sources,
+        UnknownModel,
     },
-    core::{Error, Reason, RequestBody, Served},
+    core::{Error, Reason, Rejected, RequestBody, Served},
     stack::{AnswerBody, InvalidStack, SharedLimits, StackFuture},
 };
 use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator, World, quota::RequestLimit};
@@ -257,8 +258,11 @@ async fn a_reload_under_load_drops_no_call_and_forgets_no_quota() {
 async fn a_reload_changes_limits_for_those_who_wait_and_leaves_what_it_does_not_name() {
     let simulator = simulator(deployment("gpt-4o"));
     let mut config = one();
-    config.endpoints[0].quota.max_in_flight = Some(0);
+    config.endpoints[0].quota.max_in_flight = Some(1);
     let stack = over(config.clone(), &simulator);
+    simulator.script("gpt-4o").then(Scripted::hang());
+    let hanging = tokio::spawn(stack.clone().oneshot(chat("gpt-4o", false)));
+    tokio::task::yield_now().await;
     let waiting = tokio::spawn({
         let stack = stack.clone();
         async move { call(&stack, chat("gpt-4o", false)).await.map(|(status, ..)| status) }
@@ -269,6 +273,8 @@ async fn a_reload_changes_limits_for_those_who_wait_and_leaves_what_it_does_not_
     config.endpoints[0].quota.max_in_flight = Some(5);
     let draining = stack.reload(config).expect("a good configuration");
     assert_eq!(waiting.await.expect("a task").expect("an answer"), 200, "the old stack has the new limit");
+    assert_eq!(draining.in_flight(), 1);
+    hanging.abort();
     draining.emptied().await;
     let circuit = stack.circuit("chat").expect("an endpoint").snapshot();
     assert_eq!(circuit.state.name(), "open", "and the new one the old circuit");
@@ -338,7 +344,7 @@ async fn a_shutdown_lets_calls_end_and_takes_no_new_ones() {
     });
     tokio_test::assert_pending!(closing.poll());
     let refused = call(&stack, chat("gpt-4o", false)).await.expect_err("it is closed");
-    assert_eq!(refused.rejected().map(|rejected| rejected.reason()), Some(Reason::ShuttingDown));
+    assert_eq!(refused.rejected().map(Rejected::reason), Some(Reason::ShuttingDown));
     assert!(matches!(stack.reload(one()), Err(InvalidStack::ShutDown)));
     while let Some(frame) = body.frame().await {
         frame.expect("the call goes on to its end");
@@ -580,4 +586,84 @@ async fn the_statistics_go_on_through_reloads_and_end_with_the_stack() {
     assert!(known());
     drop(stack);
     assert!(!known(), "nothing keeps it");
+}
+
+fn from_variables(variables: &[(&str, &str)]) -> Config {
+    Sources::new().vars(variables.iter().copied().collect()).environment().read().expect("good variables")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ptu_and_a_standard_deployment_from_the_environment() {
+    let simulator = Simulator::builder()
+        .api_key(KEY)
+        .latency(Latency::instant())
+        .deployment(deployment("chat-ptu"))
+        .deployment(deployment("chat"))
+        .build();
+    let config = from_variables(&[
+        ("OPENAI_API_BASE", "https://contoso.openai.azure.com"),
+        ("OPENAI_API_KEY", KEY),
+        ("PTU_DEPLOYMENT", "chat-ptu"),
+        ("STANDARD_DEPLOYMENT", "chat"),
+        ("PTU_MAX_WAIT", "1000"),
+        ("MAX_RETRIES", "2"),
+    ]);
+    let stack = over(config, &simulator);
+    let served = |answer: Result<(u16, Served, Bytes), Error>| {
+        let (status, served, _) = answer.expect("an answer");
+        assert_eq!(status, 200);
+        served
+    };
+    let first = served(call(&stack, chat("gpt-4o", false)).await);
+    assert_eq!((first.attempts, first.spilled_from), (1, None));
+    simulator.script("chat-ptu").then(Scripted::rate_limited(Duration::from_millis(400)));
+    let waited = served(call(&stack, chat("gpt-4o", false)).await);
+    assert_eq!((waited.attempts, waited.spilled_from), (2, None), "a short wait is waited for");
+    simulator.script("chat-ptu").then(Scripted::rate_limited(Duration::from_secs(9)));
+    let spilled = served(call(&stack, chat("gpt-4o", false)).await);
+    assert!(spilled.spilled_from.is_some(), "a long one is not");
+    assert_eq!(simulator.journal().last().and_then(|served| served.deployment.as_deref()), Some("chat"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_take_turns_from_the_environment_on_and_off() {
+    let names = ["contoso-east", "contoso-west", "contoso-sweden"];
+    let world = names.iter().fold(World::builder(), |world, name| {
+        let simulator = Simulator::builder().api_key(KEY).latency(Latency::instant());
+        world.resource(name, simulator.deployment(deployment("chat")).build())
+    });
+    let world = world.build();
+    let list: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let address = format!("https://{name}.openai.azure.com");
+            serde_json::json!({"AZURE_OPENAI_ENDPOINT": address, "AZURE_OPENAI_API_KEY": KEY})
+        })
+        .collect();
+    let list = serde_json::Value::from(list).to_string();
+    for (is_on, shares) in [("true", [10, 10, 10]), ("false", [30, 0, 0])] {
+        world.reset();
+        let config = from_variables(&[
+            ("AZURE_OPENAI_ENDPOINT", "https://contoso-east.openai.azure.com"),
+            ("AZURE_OPENAI_API_KEY", KEY),
+            ("AZURE_OPENAI_DEPLOYMENT", "chat"),
+            ("AZURE_OPENAI_ROUND_ROBIN_CONNECTION", &list),
+            ("USE_AZURE_OPENAI_ROUND_ROBIN", is_on),
+        ]);
+        let stack = Stack::builder(config).transport(world.clone()).seed(7).build().expect("a stack");
+        for _ in 0..30 {
+            assert_eq!(call(&stack, chat("gpt-4o", false)).await.expect("an answer").0, 200);
+        }
+        let served = names.map(|name| world.resource(name).expect("a resource").journal().len());
+        assert_eq!(served, shares, "with {is_on}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cautious_profile_is_as_slow_as_it_says() {
+    let simulator = simulator(deployment("gpt-4o"));
+    let stack = over(one().profile(Profile::Cautious), &simulator);
+    assert_eq!(steady(&stack, 30, Duration::from_millis(30)).await, 30);
+    let arrived: Vec<_> = simulator.journal().iter().map(|served| served.arrived).collect();
+    assert!(arrived.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_millis(100)), "100 ms between two");
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::make::context_window::header;
 use crate::{
-    config::{Config, Problem},
+    config::{Config, Problems},
     context_window::ContextTag,
     core::{BoxError, Call, CallContext, Error, Operation, RequestBody},
     cost::{Tag, Tags},
@@ -35,17 +35,16 @@ struct Agents {
 }
 
 impl AgentDefaultsLayer {
-    pub(super) fn of(config: &Config) -> Result<Self, Vec<Problem>> {
+    pub(super) fn of(config: &Config) -> Result<Self, Problems> {
         let limits = config.agents.iter().filter_map(|(name, agent)| Some((name.clone(), agent.max_tokens?)));
         let max_tokens: HashMap<_, _> = limits.collect();
         if max_tokens.is_empty() {
             return Ok(Self::default());
         }
         let name = config.context_window.agent_header.as_deref();
-        let header = name.map(|name| header("context_window.agent_header", name)).transpose();
+        let header = name.map(|name| header("context_window.agent_header", name)).transpose()?;
         let wants_completion = config.request_defaults.max_completion_tokens.is_some();
         let chat_key = if wants_completion { "max_completion_tokens" } else { "max_tokens" };
-        let header = header.map_err(|problem| vec![problem])?;
         Ok(Self { agents: Some(Arc::new(Agents { max_tokens, header, own: config.name.clone(), chat_key })) })
     }
 }

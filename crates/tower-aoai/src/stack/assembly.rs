@@ -27,7 +27,7 @@ use super::{
     slot::SlotLayer,
 };
 use crate::{
-    config::{Config, Problem},
+    config::{Config, Problem, Problems},
     context_window::{ContextWindowHandle, ContextWindowLayer, Models},
     core::{BoxError, DeadlineLayer, Error, PrepareLayer, RejectedResponseLayer, RequestBody},
     cost::CostLayer,
@@ -142,9 +142,14 @@ pub(super) struct Ground<'a> {
 impl Assembly {
     /// Makes it all, or says all that stands against it; nothing that is used is changed before all is made.
     pub(super) fn make(config: Config, ground: &Ground<'_>, former: Option<&Self>) -> Result<Self, Vec<Problem>> {
-        let plan = Plan::of(&config)?;
-        let mut problems = Vec::new();
-        let mut note = |problem| problems.push(problem);
+        let mut problems = config.findings().problems;
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let said = config;
+        let config = said.effective();
+        let plan = Plan::of(&config);
+        let mut note = |found: Problems| problems.extend(found);
         let prices = make::cost::prices(&config).map_err(&mut note).unwrap_or_default();
         let models = make::context_window::models(&config).map_err(&mut note).unwrap_or_default();
         let windows = named(models, &plan);
@@ -171,10 +176,13 @@ impl Assembly {
         for chain in &plan.chains {
             match maker.chain(chain) {
                 Ok(chain) => chains.push(chain),
-                Err(problem) if problems.contains(&problem) => {}
-                Err(problem) => problems.push(problem),
+                Err(found) => {
+                    let new = found.into_iter().filter(|problem| !problems.contains(problem));
+                    problems.extend(new.collect::<Vec<_>>());
+                }
             }
         }
+        let agents = AgentDefaultsLayer::of(&config).map_err(|found| problems.extend(found)).unwrap_or_default();
         let Some(context_window) = context_window.filter(|_| problems.is_empty()) else {
             return Err(problems);
         };
@@ -185,7 +193,7 @@ impl Assembly {
             prepare,
             telemetry: told(ground.parts),
             door: SlotLayer::new(ground.parts.door.clone()),
-            agents: AgentDefaultsLayer::of(&config)?,
+            agents,
             context_window: context_window.1.clone(),
             cost: cost.clone(),
             deadline: make::timeouts::deadline(&config.timeouts),
@@ -196,7 +204,7 @@ impl Assembly {
         limit(&plan, &chains);
         ground.limits.tidy(tokio::time::Instant::now());
         Ok(Self {
-            config: Arc::new(config),
+            config: Arc::new(said),
             entrance,
             flight: Arc::default(),
             chains,
@@ -230,7 +238,7 @@ fn context_window(
     windows: &Models,
     former: Option<&Assembly>,
     parts: &Parts,
-) -> Result<(Config, ContextWindowLayer), Problem> {
+) -> Result<(Config, ContextWindowLayer), Problems> {
     let mut own = Config::new();
     own.context_window = config.context_window.clone();
     own.agents = config.agents.clone();

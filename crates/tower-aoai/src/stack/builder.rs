@@ -220,7 +220,7 @@ impl StackBuilder {
 #[cfg(feature = "transport")]
 fn built_in(config: &Config) -> Result<Box<dyn Foundation>, InvalidStack> {
     use super::make::timeouts;
-    use crate::transport::Transport;
+    use crate::{config::Proxy, transport::Transport};
 
     let section = &config.transport;
     let mut builder = Transport::builder();
@@ -231,10 +231,12 @@ fn built_in(config: &Config) -> Result<Box<dyn Foundation>, InvalidStack> {
     if section.http2 == Some(false) {
         builder = builder.http1_only();
     }
-    if section.proxy_from_env == Some(false) {
-        builder = builder.no_proxy();
-    }
-    if let Some(connections) = section.max_idle_connections {
+    builder = match &section.proxy {
+        None | Some(Proxy::Environment) => builder,
+        Some(Proxy::None) => builder.no_proxy(),
+        Some(Proxy::At(address)) => builder.proxy(address.expose()),
+    };
+    if let Some(connections) = section.idle_connections {
         builder = builder.idle_connections(connections);
     }
     if let Some(time) = section.idle_connection_time {

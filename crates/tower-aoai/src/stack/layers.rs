@@ -8,7 +8,7 @@ use tower::{
 };
 
 use super::{
-    make,
+    make::{self, problem},
     parts::{Parts, changed},
     plan::{ChainPlan, EndpointPlan, LegPlan},
     shared::{EndpointState, SharedLimits},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     balance::{BalanceHandle, BalanceLayer, Member},
     circuit_breaker::{CircuitBreakerHandle, CircuitBreakerLayer},
-    config::Problem,
+    config::Problems,
     core::{AttemptTimeoutLayer, IncludeUsageLayer, ObserveLayer},
     cost::{CostGateLayer, CostLayer, Prices},
     endpoint::{EndpointHandle, EndpointLayer},
@@ -94,7 +94,7 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    pub(super) fn chain(&self, plan: &ChainPlan) -> Result<Chain, Problem> {
+    pub(super) fn chain(&self, plan: &ChainPlan) -> Result<Chain, Problems> {
         let shape = (unlimited(plan), plan.legs.iter().map(|leg| self.price(leg)).collect::<Vec<_>>());
         if let Some(former) = self.former.iter().find(|former| former.shape == shape) {
             return Ok(former.clone());
@@ -108,7 +108,7 @@ impl Maker<'_> {
             parts.push(of_leg);
         }
         let layer = FallbackLayer::new(legs)
-            .map_err(|error| Problem::new(format!("models.{}.legs", plan.name), error.to_string()))?;
+            .map_err(|error| problem(format!("models.{}.legs", plan.name), error.to_string()))?;
         let layer = plan.margin.map_or_else(|| layer.clone(), |margin| layer.clone().margin(margin));
         let layer = match &self.parts.classify {
             Some(classify) => layer.classify(Arc::clone(classify)),
@@ -123,7 +123,7 @@ impl Maker<'_> {
         make::leg::price(self.prices, endpoint.priced_as()?, endpoint.kind().billing())
     }
 
-    fn leg(&self, chain: &str, plan: &LegPlan) -> Result<(LegLayers, LegParts), Problem> {
+    fn leg(&self, chain: &str, plan: &LegPlan) -> Result<(LegLayers, LegParts), Problems> {
         let name = plan.config.name.as_str();
         let mut members = Vec::new();
         let mut endpoints = Vec::new();
@@ -133,7 +133,7 @@ impl Maker<'_> {
             endpoints.push(parts);
         }
         let mut balance = BalanceLayer::new(members)
-            .map_err(|error| Problem::new(format!("models.{chain}.legs.{name}.endpoints"), error.to_string()))?;
+            .map_err(|error| problem(format!("models.{chain}.legs.{name}.endpoints"), error.to_string()))?;
         if let Some(strategy) = plan.config.strategy {
             balance = balance.strategy(strategy);
         }
@@ -165,7 +165,11 @@ impl Maker<'_> {
         Ok((layers, parts))
     }
 
-    fn endpoint(&self, leg: &LegPlan, plan: &EndpointPlan) -> Result<(Member<EndpointLayers>, EndpointParts), Problem> {
+    fn endpoint(
+        &self,
+        leg: &LegPlan,
+        plan: &EndpointPlan,
+    ) -> Result<(Member<EndpointLayers>, EndpointParts), Problems> {
         let parts = self.parts;
         let name: Arc<str> = plan.config.name.as_str().into();
         let state = self.limits.endpoint(
@@ -215,7 +219,7 @@ impl Maker<'_> {
         Ok((member, handles))
     }
 
-    fn addressed(&self, plan: &EndpointPlan) -> Result<EndpointLayer, Problem> {
+    fn addressed(&self, plan: &EndpointPlan) -> Result<EndpointLayer, Problems> {
         let base = make::endpoint::base_url(&plan.resource)?;
         let given = self.parts.credentials.get(&plan.resource.name).cloned();
         let layer = make::endpoint::layer(&plan.config, &plan.resource, base.clone())?;

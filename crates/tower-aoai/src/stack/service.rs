@@ -91,6 +91,28 @@ impl Stack {
         Self::builder(config).build()
     }
 
+    /// A stack as the variables of this process have it ([which](crate::config)), over the built-in transport.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidStack`], with all that is wrong, each by the name of its variable.
+    #[cfg(feature = "transport")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "transport")))]
+    pub fn from_env() -> Result<Self, InvalidStack> {
+        Self::new(Config::from_env()?)
+    }
+
+    /// A stack as a file of TOML has it, over the built-in transport.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidStack`], with all that is wrong, each with its line.
+    #[cfg(feature = "transport")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "transport")))]
+    pub fn from_toml_file(path: impl AsRef<std::path::Path>) -> Result<Self, InvalidStack> {
+        Self::new(Config::from_toml_file(path)?)
+    }
+
     /// A stack to which more is to be said, in code.
     pub fn builder(config: Config) -> StackBuilder {
         StackBuilder::new(config)

@@ -5,10 +5,13 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{make, plan::EndpointPlan};
+use super::{
+    make::{self, problem},
+    plan::EndpointPlan,
+};
 use crate::{
     circuit_breaker::CircuitBreakerLayer,
-    config::{CircuitBreakerConfig, Problem, QuotaConfig, ResourceConfig},
+    config::{CircuitBreakerConfig, Problems, QuotaConfig, ResourceConfig},
     endpoint::TokenCache,
     token_bucket::{Limits, Quota, TokenBucketLayer},
 };
@@ -131,7 +134,7 @@ impl SharedLimits {
         has_stand_in: bool,
         quota: impl FnOnce(Quota) -> TokenBucketLayer,
         breaker: impl FnOnce(CircuitBreakerLayer) -> CircuitBreakerLayer,
-    ) -> Result<EndpointState, Problem> {
+    ) -> Result<EndpointState, Problems> {
         let key = EndpointKey {
             name: plan.config.name.clone(),
             base_url: plan.resource.base_url.clone(),
@@ -147,7 +150,7 @@ impl SharedLimits {
             Some(kept) => kept.take(),
             None => {
                 let layer = make::breaker::layer(&policy.0, has_stand_in).map_err(|error| {
-                    Problem::new(format!("endpoints.{}.circuit_breaker", plan.config.name), error.to_string())
+                    problem(format!("endpoints.{}.circuit_breaker", plan.config.name), error.to_string())
                 })?;
                 let layer = breaker(layer.name(plan.config.name.as_str()));
                 keep(&mut known.breakers, key, Breaker { policy, layer })
@@ -169,8 +172,8 @@ impl SharedLimits {
     pub(super) fn credential(
         &self,
         resource: &ResourceConfig,
-        make: impl FnOnce() -> Result<Option<TokenCache>, Problem>,
-    ) -> Result<Arc<Credential>, Problem> {
+        make: impl FnOnce() -> Result<Option<TokenCache>, Problems>,
+    ) -> Result<Arc<Credential>, Problems> {
         let mut known = self.known.lock();
         match known.credentials.get_mut(&resource.name).filter(|kept| kept.state.resource == *resource) {
             Some(kept) => Ok(kept.take()),

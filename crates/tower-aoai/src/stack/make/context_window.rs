@@ -2,23 +2,23 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::said;
+use super::{problem, said};
 use crate::{
-    config::{Config, Overflow, Problem},
+    config::{Config, Overflow, Problems},
     context_window::{Budgets, ContextWindowLayer, Models, Policy},
 };
 
 /// The table of models, without the names that this stack gives them.
-pub(in crate::stack) fn models(config: &Config) -> Result<Models, Problem> {
+pub(in crate::stack) fn models(config: &Config) -> Result<Models, Problems> {
     match &config.context_window.models_file {
         None => Ok(Models::built_in()),
-        Some(path) => Models::built_in()
-            .with_file(path)
-            .map_err(|error| Problem::new("context_window.models_file", error.to_string())),
+        Some(path) => {
+            Models::built_in().with_file(path).map_err(|error| problem("context_window.models_file", error.to_string()))
+        }
     }
 }
 
-pub(in crate::stack) fn layer(config: &Config, models: Models) -> Result<ContextWindowLayer, Problem> {
+pub(in crate::stack) fn layer(config: &Config, models: Models) -> Result<ContextWindowLayer, Problems> {
     let section = &config.context_window;
     if section.enabled == Some(false) {
         return Ok(ContextWindowLayer::off());
@@ -44,7 +44,7 @@ fn policy(config: &Config) -> Policy {
     said(policy, section.margin, Policy::margin)
 }
 
-fn budgets(config: &Config) -> Result<Budgets, Problem> {
+fn budgets(config: &Config) -> Result<Budgets, Problems> {
     let section = &config.context_window;
     let of_agents = config.agents.iter().filter_map(|(name, agent)| Some((name, agent.context_tokens?)));
     let budgets =
@@ -57,11 +57,8 @@ fn budgets(config: &Config) -> Result<Budgets, Problem> {
 }
 
 /// A header's name, of the setting at `key`.
-pub(in crate::stack) fn header(key: &str, name: &str) -> Result<HeaderName, Problem> {
+pub(in crate::stack) fn header(key: &str, name: &str) -> Result<HeaderName, Problems> {
     HeaderName::try_from(name).map_err(|_| {
-        Problem::new(
-            key,
-            format!("{name:?} is no name of a header; letters, digits and hyphens are wanted: \"x-agent\""),
-        )
+        problem(key, format!("{name:?} is no name of a header; letters, digits and hyphens are wanted: \"x-agent\""))
     })
 }

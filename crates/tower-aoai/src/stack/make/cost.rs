@@ -1,6 +1,6 @@
-use super::{context_window::header, said};
+use super::{context_window::header, problem, said};
 use crate::{
-    config::{BudgetConfig, Config, PriceConfig, Problem, UnknownPriceConfig},
+    config::{BudgetConfig, Config, PriceConfig, Problems, UnknownPriceConfig},
     cost::{Budget, CostLayer, CostLog, Money, Prices, Rates, UnknownPrice},
 };
 
@@ -8,13 +8,11 @@ use crate::{
 const MAX_OUTPUT: u64 = 272_000;
 
 /// The list of prices, with what is said of endpoints.
-pub(in crate::stack) fn prices(config: &Config) -> Result<Prices, Problem> {
+pub(in crate::stack) fn prices(config: &Config) -> Result<Prices, Problems> {
     let section = &config.prices;
     let mut prices = match &section.file {
         None => Prices::built_in(),
-        Some(path) => {
-            Prices::built_in().with_file(path).map_err(|error| Problem::new("prices.file", error.to_string()))?
-        }
+        Some(path) => Prices::built_in().with_file(path).map_err(|error| problem("prices.file", error.to_string()))?,
     };
     for (model, price) in &section.models {
         if let Some(rates) = rates(price) {
@@ -34,7 +32,7 @@ pub(in crate::stack) fn prices(config: &Config) -> Result<Prices, Problem> {
 }
 
 /// The books, with all that holds as long as they do.
-pub(in crate::stack) fn books(config: &Config) -> Result<CostLayer, Problem> {
+pub(in crate::stack) fn books(config: &Config) -> Result<CostLayer, Problems> {
     let section = &config.cost;
     if section.enabled == Some(false) {
         return Ok(CostLayer::off());
@@ -53,13 +51,13 @@ pub(in crate::stack) fn books(config: &Config) -> Result<CostLayer, Problem> {
         None => Ok(layer),
         Some(path) => {
             let log = CostLog::open(path).and_then(|log| layer.log(log));
-            log.map_err(|error| Problem::new("cost.log", format!("{path:?} cannot be the log: {error}")))
+            log.map_err(|error| problem("cost.log", format!("{path:?} cannot be the log: {error}")))
         }
     }
 }
 
 /// How calls are assessed from now on, by the same books.
-pub(in crate::stack) fn assessing(books: CostLayer, config: &Config, prices: Prices) -> Result<CostLayer, Problem> {
+pub(in crate::stack) fn assessing(books: CostLayer, config: &Config, prices: Prices) -> Result<CostLayer, Problems> {
     let section = &config.cost;
     let layer = books.prices(prices);
     let layer = said(layer, section.unknown_price.as_ref(), |layer, unknown| {
@@ -69,7 +67,7 @@ pub(in crate::stack) fn assessing(books: CostLayer, config: &Config, prices: Pri
             UnknownPriceConfig::Assume(price) => rates(price).map_or(UnknownPrice::Warn, UnknownPrice::Assume),
         })
     });
-    let mut kinds = config.endpoints.iter().map(|endpoint| endpoint.kind());
+    let mut kinds = config.endpoints.iter().map(crate::config::EndpointConfig::kind);
     let only = kinds.next().filter(|first| kinds.all(|kind| kind == *first));
     let mut layer = said(layer, only, |layer, kind| layer.deployment_type(kind.billing()));
     layer = said(layer, section.service_tier, CostLayer::service_tier);

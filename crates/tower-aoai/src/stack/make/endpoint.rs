@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::said;
+use super::{problem as wrong, said};
 use crate::{
-    config::{EndpointConfig, KeyHeader, Problem, RequestDefaultsConfig, ResourceConfig, Style},
+    config::{EndpointConfig, KeyHeader, Problems, RequestDefaultsConfig, ResourceConfig, Style},
     endpoint::{BaseUrl, Defaults, EndpointLayer, Host, InvalidSecret, Token, TokenCache},
 };
 
@@ -13,11 +13,8 @@ const CLASSIC_VERSION: &str = "2024-10-21";
 /// As Azure documents it.
 const INFERENCE_VERSION: &str = "2024-05-01-preview";
 
-pub(in crate::stack) fn base_url(resource: &ResourceConfig) -> Result<BaseUrl, Problem> {
-    let text = &resource.base_url;
-    let base = if resource.allow_http == Some(true) { BaseUrl::allow_http(text) } else { text.parse() };
-    let base: BaseUrl = base.map_err(|error| problem(resource, "base_url", &error))?;
-    Ok(if resource.openai_compatible == Some(true) { base.openai_compatible() } else { base })
+pub(in crate::stack) fn base_url(resource: &ResourceConfig) -> Result<BaseUrl, Problems> {
+    resource.address().map_err(|error| problem(resource, "base_url", &error))
 }
 
 /// Without what is sent: that is the resource's.
@@ -25,7 +22,7 @@ pub(in crate::stack) fn layer(
     endpoint: &EndpointConfig,
     resource: &ResourceConfig,
     base: BaseUrl,
-) -> Result<EndpointLayer, Problem> {
+) -> Result<EndpointLayer, Problems> {
     let layer = EndpointLayer::new(base);
     let version = resource.api_version.as_deref();
     let layer = match (resource.style, version) {
@@ -47,7 +44,7 @@ fn defaults(config: &RequestDefaultsConfig) -> Defaults {
 }
 
 /// What the resource's endpoints send, `None` for nothing.
-pub(in crate::stack) fn credential(resource: &ResourceConfig, base: &BaseUrl) -> Result<Option<TokenCache>, Problem> {
+pub(in crate::stack) fn credential(resource: &ResourceConfig, base: &BaseUrl) -> Result<Option<TokenCache>, Problems> {
     if let Some(key) = &resource.api_key {
         let token = token(key.expose(), resource, base).map_err(|error| problem(resource, "api_key", &error))?;
         return Ok(Some(TokenCache::new(token)));
@@ -60,14 +57,13 @@ fn token(key: &str, resource: &ResourceConfig, base: &BaseUrl) -> Result<Token, 
         || resource.openai_compatible == Some(true)
         || (base.host() == Host::Other && is_v1(&resource.base_url));
     match &resource.key_header {
-        Some(KeyHeader::ApiKey) => Token::api_key(key),
         Some(KeyHeader::Bearer) => Token::bearer(key),
         Some(KeyHeader::Named(name)) => {
             let name = HeaderName::try_from(name.as_str());
             name.map_or_else(|_| Token::api_key(""), |name| Token::in_header(name, key))
         }
         None if is_openai => Token::bearer(key),
-        None => Token::api_key(key),
+        Some(KeyHeader::ApiKey) | None => Token::api_key(key),
     }
 }
 
@@ -78,7 +74,7 @@ fn is_v1(address: &str) -> bool {
 }
 
 #[cfg(feature = "entra")]
-fn entra(resource: &ResourceConfig, base: &BaseUrl) -> Result<Option<TokenCache>, Problem> {
+fn entra(resource: &ResourceConfig, base: &BaseUrl) -> Result<Option<TokenCache>, Problems> {
     use crate::{config::CredentialConfig, endpoint::EntraCredential};
 
     let credential = match &resource.credential {
@@ -99,13 +95,13 @@ fn entra(resource: &ResourceConfig, base: &BaseUrl) -> Result<Option<TokenCache>
 }
 
 #[cfg(not(feature = "entra"))]
-fn entra(resource: &ResourceConfig, _: &BaseUrl) -> Result<Option<TokenCache>, Problem> {
+fn entra(resource: &ResourceConfig, _: &BaseUrl) -> Result<Option<TokenCache>, Problems> {
     match &resource.credential {
         None => Ok(None),
         Some(_) => Err(problem(resource, "credential", &"tokens of Microsoft Entra ID need the feature `entra`")),
     }
 }
 
-fn problem(resource: &ResourceConfig, key: &str, what: &dyn std::fmt::Display) -> Problem {
-    Problem::new(format!("resources.{}.{key}", resource.name), what.to_string())
+fn problem(resource: &ResourceConfig, key: &str, what: &dyn std::fmt::Display) -> Problems {
+    wrong(format!("resources.{}.{key}", resource.name), what.to_string())
 }

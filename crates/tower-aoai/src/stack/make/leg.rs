@@ -31,14 +31,9 @@ fn patience(config: Option<PatienceConfig>) -> Option<Patience> {
 
 /// How long a call waits in the leg at the most while there is a next one, as far as it is a length of time.
 pub(in crate::stack) fn longest_wait(config: &LegConfig, is_provisioned: bool) -> Option<Duration> {
-    match patience(config.patience) {
+    match patience(config.patience).or(is_provisioned.then_some(Patience::INTERACTIVE)) {
         Some(Patience::AtMost(wait)) => Some(wait),
-        Some(_) => None,
-        None if is_provisioned => match Patience::INTERACTIVE {
-            Patience::AtMost(wait) => Some(wait),
-            _ => None,
-        },
-        None => None,
+        _ => None,
     }
 }
 

@@ -9,6 +9,13 @@ pub(super) mod quota;
 pub(super) mod retry;
 pub(super) mod timeouts;
 
+use crate::config::{Problem, Problems};
+
+/// What is wrong with the setting at `key`.
+pub(super) fn problem(key: impl Into<String>, message: impl Into<String>) -> Problems {
+    Problem::new(key, message).into()
+}
+
 /// `value` with what was said, if anything was.
 fn said<V, S>(value: V, setting: Option<S>, set: impl FnOnce(V, S) -> V) -> V {
     match setting {
