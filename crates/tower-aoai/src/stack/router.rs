@@ -134,7 +134,10 @@ mod tests {
     use super::*;
 
     fn call(model: Option<&str>, deployment: Option<&str>) -> Call {
-        Call { model: model.map(Into::into), deployment: deployment.map(Into::into), ..Call::default() }
+        let mut call = Call::default();
+        call.model = model.map(Into::into);
+        call.deployment = deployment.map(Into::into);
+        call
     }
 
     #[test]
