@@ -17,6 +17,7 @@ const SMALL: &[&str] = &[
     "on_retry",
     "over_http",
     "plain_hyper",
+    "prometheus",
     "provider_chain",
     "ptu_first",
     "reqwest_above",
