@@ -75,7 +75,7 @@ pub(crate) fn suite() -> Vec<Step> {
     ));
     steps.push(Step::cargo(
         "metrics",
-        &["test", "--package", "tower-aoai", "--features", "metrics", "--test", "telemetry_metrics"],
+        &["test", "--package", "tower-aoai", "--features", "metrics", "--test", "telemetry_*"],
     ));
     steps.push(Step::cargo("quickstart", &["run", "--release", "--example", "quickstart"]));
     steps.push(Step { name: "examples".to_owned(), needs: &[], action: Action::Examples });

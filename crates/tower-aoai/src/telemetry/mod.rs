@@ -119,6 +119,11 @@
 //! the query of an address, or the words of an error of the transport's. Names are: of endpoints and legs, and of the model
 //! and deployment that the caller names and the server answers with.
 //!
+//! # Metrics
+//!
+//! A [`Recorder`] may be anybody's. With the feature `metrics` there is one, in the module of that name, for the exporters
+//! of the `metrics` facade: Prometheus, OpenTelemetry and others.
+//!
 //! # What it costs
 //!
 //! A record is made once, at the end, of what the layers have written into the context: no body is looked at again. Where

@@ -57,8 +57,8 @@ pub struct AttemptRecord {
     pub answer_model: Option<Arc<str>>,
     /// The deployment that the answer's `x-ms-deployment-name` names, else the one that the request named.
     pub deployment: Option<Arc<str>>,
-    /// What its result means. Without an [`ObserveLayer`](tower_aoai_core::ObserveLayer) below, as far as the head of the
-    /// answer tells; where a layer below [`refused`](Self::refused) it, what that means to the layers above.
+    /// What its result means. Without an [`ObserveLayer`](tower_aoai_core::ObserveLayer) below, what the head of the answer
+    /// tells, if its body was read to the end; where a layer below [`refused`](Self::refused) it, what that means to the layers above.
     pub outcome: Outcome,
     /// The status of the answer; `None` where none came.
     pub status: Option<StatusCode>,
@@ -151,7 +151,8 @@ pub struct CallRecord {
     pub attempts: u32,
     /// Of these, how often it was sent again in the same leg.
     pub retries: u32,
-    /// The time spent waiting here: for hints, backoff and quota.
+    /// The time spent waiting here: for hints, backoff and quota. A wait counts when it is over, so that of who left during
+    /// one it is not told.
     pub waited: Duration,
     /// From the door to the end.
     pub duration: Duration,

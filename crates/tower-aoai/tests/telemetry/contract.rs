@@ -263,3 +263,18 @@ async fn legs_and_endpoints_are_told_by_name_and_a_spill_is_no_retry() {
     assert_eq!(record.served.spilled_from.as_deref(), Some("reserved"));
     assert_eq!(record.served.endpoint.as_deref(), Some("west"));
 }
+
+#[test]
+fn everything_may_go_to_another_thread_and_be_shown() {
+    fn assert_all<T: Send + Sync + std::fmt::Debug>(_: &T) {}
+    let layers = (CallTelemetryLayer::new(), AttemptTelemetryLayer::new("eastus"), ObserveLayer::new());
+    assert_all(&layers);
+    let mut service = layers.layer(simulator());
+    assert_all(&service);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        let future = service.call(chat(false));
+        assert_all(&future);
+        assert_all(future.await.expect("an answer").body());
+    });
+}
