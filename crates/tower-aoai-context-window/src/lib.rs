@@ -81,6 +81,12 @@
 //! A text that is longer than all that can be split with `Chunker` (feature `chunk`), or cut with [`cut_text`] or
 //! [`cut_characters`].
 //!
+//! # Without a stack
+//!
+//! As a function from a prompt to one that fits, it is the layer around a service that hands the request's body back, as in the
+//! example above: nothing is sent, and [`ContextUse`] says what was done. [`count_prompt`] tells how long a prompt is;
+//! `BytePairs` in place of [`FourBytes`] makes that exact.
+//!
 //! # Which model
 //!
 //! The deployment of a classic path, else the body's `model`, is looked up in [`Models`]: a dated table, which a file of
