@@ -148,6 +148,8 @@ impl Reading<'_> {
     pub(crate) fn problems(&mut self) -> Vec<Problem> {
         let problems = std::mem::take(&mut self.found.problems);
         let placed = problems.into_iter().map(|(problem, span)| match span {
+            // What is a value is not known for certain.
+            Some(span) if self.is_broken => problem.at(Place::File(self.lines.key_alone(span.start))),
             Some(span) => problem.at(Place::File(self.lines.excerpt(&span, &self.values, &self.found.shown))),
             None => problem,
         });

@@ -15,6 +15,9 @@ const HIDDEN: &str = "***";
 /// The widest line that is shown, in characters.
 const WIDEST: usize = 160;
 
+/// The longest line that is looked at, in bytes: values that are not shown shorten it.
+const LONGEST: usize = 1_024;
+
 /// A text that has places.
 #[derive(Debug)]
 pub(super) struct Lines<'t> {
@@ -39,6 +42,9 @@ impl Lines<'_> {
         let (from, to) = (self.boundary(span.start), self.boundary(span.end));
         let start = self.start_of_line(from);
         let end = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
+        if end - start > LONGEST {
+            return excerpt;
+        }
         let mut line = Marked { text: String::new(), from: 0, width: 0 };
         let mut at = start;
         while at < end {
