@@ -418,7 +418,8 @@ proptest! {
                     if fails { Err("reset") } else { Ok(Response::new(Body::default())) }
                 }
             });
-            let mut builder = batch(service, requests.into_iter().map(|(delay, _)| request(delay))).concurrency(concurrency);
+            let requests = requests.into_iter().map(|(delay, _)| request(delay));
+            let mut builder = batch(service, requests).concurrency(concurrency);
             if let Some((size, pause)) = group {
                 builder = builder.groups(size, Duration::from_millis(pause));
             }

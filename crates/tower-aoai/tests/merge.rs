@@ -394,6 +394,12 @@ async fn an_answer_that_cannot_be_taken_apart_is_asked_for_apart() {
             assert_eq!(vectors(&json_of(answer).await), [vector(&text.into())]);
         }
     }
+    // No caller is ever given all of an answer that holds others' vectors.
+    let leaf = Leaf::default().then(Plan::Status(203));
+    let service = MergeEmbeddingsLayer::new().layer(leaf.service());
+    let answers = join_all(["a", "b"].map(|text| service.clone().oneshot(embed(text)))).await;
+    assert!(answers.iter().flatten().all(|answer| answer.status() == 200));
+    assert_eq!(leaf.inputs().len(), 3);
     let leaf = Leaf::default();
     let service = MergeEmbeddingsLayer::new().max_answer_bytes(100).layer(leaf.service());
     let answers = join_all(["a", "b"].map(|text| service.clone().oneshot(embed(text)))).await;

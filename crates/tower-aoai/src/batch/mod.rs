@@ -1,7 +1,7 @@
 //! Many requests through one service, as a stream of their results.
 //!
-//! Who has a hundred thousand prompts wants to keep a quota busy, not to exceed it, to see how far things are, and not to
-//! lose the day's work to the one prompt that the content filter refuses. [`batch`] sends requests through any
+//! Who has a hundred thousand prompts wants to keep a quota busy, not to exceed it, to see how far things are, and not
+//! to lose the day's work to the one prompt that the content filter refuses. [`batch`] sends requests through any
 //! [`tower::Service`](tower_service::Service), so many at a time, and hands on every result with the request's index:
 //!
 //! ```
@@ -52,21 +52,22 @@
 //! # What fails
 //!
 //! A request, never the batch. Each has a result of its own, and the others go on, unless
-//! [`stop_after`](BatchBuilder::stop_after) says otherwise. A response with a status other than 2xx is counted as failed
-//! and handed on as the response that it is.
+//! [`stop_after`](BatchBuilder::stop_after) says otherwise. A response with a status other than 2xx is counted as
+//! failed and handed on as the response that it is.
 //!
 //! # Time, memory and cancellation
 //!
-//! Nothing is spawned: the batch proceeds while its stream is polled, and only then, on the task that polls it. Who works
-//! long on each result does that elsewhere. Requests are taken from their iterator or stream when there is room for
-//! them: at most one is read ahead. In order of the requests, at most twice as many as are sent at a time are begun ahead of
-//! the first that has not ended, and their results kept. Dropping the stream drops what is in flight; nothing runs on.
+//! Nothing is spawned: the batch proceeds while its stream is polled, and only then, on the task that polls it. Who
+//! works long on each result does that elsewhere. Requests are taken from their iterator or stream when there is room
+//! for them: at most one is read ahead. In order of the requests, at most twice as many as are sent at a time are begun
+//! ahead of the first that has not ended, and their results kept. Dropping the stream drops what is in flight; nothing
+//! runs on.
 //!
 //! # Its neighbours
 //!
-//! `tower::ServiceExt::call_all` sends as many as the service is ready for, ends at the first error, and numbers nothing.
-//! `StreamExt::buffered` and `buffer_unordered` limit futures, but know neither readiness nor pauses, and tell of no
-//! progress. Azure's own batch API is cheaper and answers within a day; this is for answers within minutes.
+//! `tower::ServiceExt::call_all` sends as many as the service is ready for, ends at the first error, and numbers
+//! nothing. `StreamExt::buffered` and `buffer_unordered` limit futures, but know neither readiness nor pauses, and tell
+//! of no progress. Azure's own batch API is cheaper and answers within a day; this is for answers within minutes.
 
 mod builder;
 mod collect_bodies;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Requests in all: what was [said](super::BatchBuilder::total), or what their iterator knew; after its end, how many
-    /// it had.
+    /// Requests in all: what was [said](super::BatchBuilder::total), or what their iterator knew; after its end, how
+    /// many it had.
     pub total: Option<usize>,
     /// Requests answered with a 2xx status.
     pub answered: usize,

@@ -26,13 +26,13 @@ type Outcome<S, Q> = Result<<S as Service<Q>>::Response, <S as Service<Q>>::Erro
 
 /// The results of a batch: made by [`BatchBuilder::run`].
 ///
-/// Each item is the index of a request, from 0, and what became of it. The stream ends when all requests have ended, or,
-/// with [`stop_after`](BatchBuilder::stop_after), when those in flight have.
+/// Each item is the index of a request, from 0, and what became of it. The stream ends when all requests have ended,
+/// or, with [`stop_after`](BatchBuilder::stop_after), when those in flight have.
 ///
 /// # Errors
 ///
-/// The batch has none. A result's error is the service's own, of its call or of its readiness; after one of readiness the
-/// next request is sent by a fresh clone.
+/// The batch has none. A result's error is the service's own, of its call or of its readiness; after one of readiness
+/// the next request is sent by a fresh clone.
 ///
 /// # Cancellation
 ///

@@ -42,8 +42,8 @@ type When = Arc<dyn Fn(&Call, &Bytes) -> bool + Send + Sync>;
 
 /// Answers repeatable requests from what was answered before: see the [module](super).
 ///
-/// What is held is shared by every service this layer makes, and by its clones. A setting makes a layer of its own, that
-/// holds nothing yet.
+/// What is held is shared by every service this layer makes, and by its clones. A setting makes a layer of its own,
+/// that holds nothing yet.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct CacheLayer {

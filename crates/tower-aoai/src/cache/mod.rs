@@ -1,8 +1,8 @@
 //! Answers kept for those who ask the same again.
 //!
-//! The same text is embedded again and again, and a chat at temperature 0 is asked twice because two workers had the same
-//! thought. Each time it costs tokens, quota and a second. [`CacheLayer`] keeps whole answers for a while, and lets those
-//! who ask the same at the same time wait for one send:
+//! The same text is embedded again and again, and a chat at temperature 0 is asked twice because two workers had the
+//! same thought. Each time it costs tokens, quota and a second. [`CacheLayer`] keeps whole answers for a while, and
+//! lets those who ask the same at the same time wait for one send:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -35,10 +35,10 @@
 //!
 //! # What is the same
 //!
-//! Address, headers, tenant and body, to the last byte: what is only *hashed* alike is compared. Whoever carries another
-//! key or token, or is another [`Tenant`](tower_aoai_core::Tenant), has a cache of their own. Headers that name or trace
-//! a single call (`x-ms-client-request-id`, `traceparent`, …) do not count. The model and its deployment are in address or body, as the
-//! caller names them.
+//! Address, headers, tenant and body, to the last byte: what is only *hashed* alike is compared. Whoever carries
+//! another key or token, or is another [`Tenant`](tower_aoai_core::Tenant), has a cache of their own. Headers that name
+//! or trace a single call (`x-ms-client-request-id`, `traceparent`, …) do not count. The model and its deployment are
+//! in address or body, as the caller names them.
 //!
 //! # What is kept
 //!
@@ -66,10 +66,10 @@
 //!
 //! # Where it stands
 //!
-//! Below [`PrepareLayer`](tower_aoai_core::PrepareLayer), above whatever reserves money or quota: what is answered here books no
-//! spend, no tokens and no attempt. [`Served::from_cache`](tower_aoai_core::Served::from_cache) says so, as do the header
-//! [`x-aoai-cache`](CACHE_HEADER) and [`CacheStatus`] in the response's extensions. Without a door above, bodies must be ones that are in
-//! memory, as `http_body_util::Full` is.
+//! Below [`PrepareLayer`](tower_aoai_core::PrepareLayer), above whatever reserves money or quota: what is answered here
+//! books no spend, no tokens and no attempt. [`Served::from_cache`](tower_aoai_core::Served::from_cache) says so, as do
+//! the header [`x-aoai-cache`](CACHE_HEADER) and [`CacheStatus`] in the response's extensions. Without a door above,
+//! bodies must be ones that are in memory, as `http_body_util::Full` is.
 //!
 //! # Its neighbours
 //!
@@ -78,8 +78,9 @@
 //!
 //! # Why this cache
 //!
-//! Room and age are those of [`quick_cache`](https://docs.rs/quick_cache), under one short lock with the calls under way, so that between
-//! "not kept" and "somebody is asking already" nothing fits. Ages are counted on tokio's clock, which tests can pause.
+//! Room and age are those of [`quick_cache`](https://docs.rs/quick_cache), under one short lock with the calls under
+//! way, so that between "not kept" and "somebody is asking already" nothing fits. Ages are counted on tokio's clock,
+//! which tests can pause.
 
 mod future;
 mod handle;

@@ -48,8 +48,8 @@ impl Part {
         Self { settings, store, key, generation, lead }
     }
 
-    /// The answer of the call that this one followed, or `None` if this one is to be sent; no news is that its patience,
-    /// or its time, has run out.
+    /// The answer of the call that this one followed, or `None` if this one is to be sent; no news is that its
+    /// patience, or its time, has run out.
     pub(super) fn hear(
         &mut self,
         news: Option<News>,
@@ -89,7 +89,10 @@ impl Part {
         let described = |name: &HeaderName| Some((name.clone(), head.headers.get(name)?.clone()));
         let headers: HeaderMap = KEPT_HEADERS.iter().filter_map(described).collect();
         let answer = Answer { status, headers, body };
-        self.store.lock().keep(&self.key, &answer, self.generation, Instant::now());
+        // Copied before the lock: a slice would keep all of the buffer that it was read into.
+        let own = Answer { body: Bytes::copy_from_slice(&answer.body), ..answer.clone() };
+        let key = Arc::new(self.key.detached());
+        self.store.lock().keep(key, own, self.generation, Instant::now());
         if let Some(lead) = lead {
             lead.share(&answer);
         }

@@ -159,13 +159,12 @@ impl Store {
     }
 
     /// Keeps an answer that was asked for under this generation.
-    pub(super) fn keep(&mut self, key: &Key, answer: &Answer, generation: u64, now: Instant) {
+    pub(super) fn keep(&mut self, key: Arc<Key>, answer: Answer, generation: u64, now: Instant) {
         if generation != self.generation {
             return;
         }
-        let answer = Answer { body: Bytes::copy_from_slice(&answer.body), ..answer.clone() };
         let mut evicted = 0;
-        self.kept.insert_with_lifecycle(Arc::new(key.detached()), Kept { answer, at: now }, &mut evicted);
+        self.kept.insert_with_lifecycle(key, Kept { answer, at: now }, &mut evicted);
         self.counts.evicted += evicted;
     }
 

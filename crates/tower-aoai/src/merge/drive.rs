@@ -33,7 +33,8 @@ use crate::{
 pub(super) enum Sent {
     /// Nobody joined: the caller sends its request as it is.
     Alone,
-    /// Refused for what may be one caller's mistake, or answered in a way that cannot be taken apart: each sends its own.
+    /// Refused for what may be one caller's mistake, or answered in a way that cannot be taken apart: each sends its
+    /// own.
     Apart,
     Answered(Box<Answered>),
     Failed(Arc<Error>),
@@ -117,7 +118,7 @@ impl<S> Sender<S> {
         let mut gather = Gather::new(answer_bytes);
         let gathered = poll_fn(|cx| gather.poll(body.as_mut(), cx)).await.map_err(Error::flatten)?;
         let body = gather.take();
-        let bodies = if head.status == StatusCode::OK && gathered == Gathered::Whole {
+        let bodies = if head.status.is_success() && gathered == Gathered::Whole {
             let shares: Vec<_> = group.pieces.iter().map(Piece::share).collect();
             let Some(bodies) = split(&body, &shares) else {
                 tracing::warn!(
@@ -160,7 +161,8 @@ fn is_of_size(error: &Error) -> bool {
     matches!(reason, Some(Reason::TooLarge | Reason::ContextLength | Reason::BodyTooLarge { .. }))
 }
 
-/// One request for all of them, with a context of its own: the eldest's head, the most urgent class, the latest deadline.
+/// One request for all of them, with a context of its own: the eldest's head, the most urgent class, the latest
+/// deadline.
 fn merged(key: &Key, pieces: &[Piece], now: Instant) -> (Request<Bytes>, CallContext) {
     let body = join(&key.rest, pieces.iter().flat_map(|piece| &piece.inputs.texts));
     let mut request = Request::new(body);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Shows what the services of a [`MergeEmbeddingsLayer`](super::MergeEmbeddingsLayer) have merged; clones show the same.
+/// Shows what the services of a [`MergeEmbeddingsLayer`](super::MergeEmbeddingsLayer) have merged; clones show the
+/// same.
 #[derive(Debug, Clone, Default)]
 pub struct MergeHandle {
     counts: Arc<Mutex<MergeCounts>>,

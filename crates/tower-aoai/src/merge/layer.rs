@@ -10,8 +10,8 @@ use super::{MergeEmbeddings, MergeHandle, groups::Bounds};
 /// How long a request waits for others unless something else is [set](MergeEmbeddingsLayer::window): 5 ms.
 pub const DEFAULT_WINDOW: Duration = Duration::from_millis(5);
 
-/// The most inputs of a merged request unless something else is [set](MergeEmbeddingsLayer::max_inputs): 2048, as many as
-/// Azure documents that it takes.
+/// The most inputs of a merged request unless something else is [set](MergeEmbeddingsLayer::max_inputs): 2048, as many
+/// as Azure documents that it takes.
 pub const DEFAULT_MAX_INPUTS: usize = 2048;
 
 /// The most tokens of a merged request unless something else is [set](MergeEmbeddingsLayer::max_tokens): 100,000.
@@ -23,16 +23,16 @@ pub const DEFAULT_MAX_TOKENS: u64 = 100_000;
 /// How many requests may wait in all unless something else is [set](MergeEmbeddingsLayer::max_waiting): 8192.
 pub const DEFAULT_MAX_WAITING: usize = 8192;
 
-/// The longest answer that is taken apart unless something else is [set](MergeEmbeddingsLayer::max_answer_bytes): 128 MiB,
-/// enough for 2048 vectors of 3072 decimal numbers each, about 66 KB.
+/// The longest answer that is taken apart unless something else is [set](MergeEmbeddingsLayer::max_answer_bytes): 128
+/// MiB, enough for 2048 vectors of 3072 decimal numbers each, about 66 KB.
 pub const DEFAULT_MAX_ANSWER_BYTES: usize = 128 << 20;
 
 type Apart = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
 
 /// Merges embedding requests: see the [module](super).
 ///
-/// Requests wait with those of the same service and of its clones: two services that one layer makes may lead to different places.
-/// Settings and counts are the layer's.
+/// Requests wait with those of the same service and of its clones: two services that one layer makes may lead to
+/// different places. Settings and counts are the layer's.
 #[derive(Debug, Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct MergeEmbeddingsLayer {
@@ -62,7 +62,8 @@ impl MergeEmbeddingsLayer {
         Self { settings: Arc::new(settings), handle: MergeHandle::default() }
     }
 
-    /// Passes every call through and counts nothing: for a stack whose type must not change. A setting does not switch it on.
+    /// Passes every call through and counts nothing: for a stack whose type must not change. A setting does not switch
+    /// it on.
     pub fn off() -> Self {
         Self::new().with(|settings| settings.is_off = true)
     }
@@ -74,8 +75,8 @@ impl MergeEmbeddingsLayer {
         self.with(|settings| settings.window = window)
     }
 
-    /// Sends at most so many inputs together. Default: [`DEFAULT_MAX_INPUTS`]. A request that has as many itself is passed
-    /// on.
+    /// Sends at most so many inputs together. Default: [`DEFAULT_MAX_INPUTS`]. A request that has as many itself is
+    /// passed on.
     pub fn max_inputs(self, inputs: usize) -> Self {
         self.with(|settings| settings.bounds.inputs = inputs)
     }
@@ -97,9 +98,11 @@ impl MergeEmbeddingsLayer {
         self.with(|settings| settings.answer_bytes = bytes)
     }
 
-    /// Sets requests apart by what `name` says of them: only those of the same name are merged. Default: one name for all.
+    /// Sets requests apart by what `name` says of them: only those of the same name are merged. Default: one name for
+    /// all.
     ///
-    /// For what a layer below reads from a request's extensions, beside the tags of the cost layer, which always set apart.
+    /// For what a layer below reads from a request's extensions, beside the tags of the cost layer, which always set
+    /// apart.
     pub fn apart_by(self, name: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.apart = Some(Arc::new(name)))
     }

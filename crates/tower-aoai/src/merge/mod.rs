@@ -1,9 +1,9 @@
 //! Embedding requests of many callers in one.
 //!
-//! An index is built by a hundred workers, each of which embeds one text. A deployment counts requests as well as tokens, and
-//! each has a round trip: a hundred of them cost a hundred times what one with a hundred inputs does, which Azure takes
-//! (2048 at most). [`MergeEmbeddingsLayer`] lets requests that come within a few milliseconds of each other be one, and gives
-//! every caller its own vectors:
+//! An index is built by a hundred workers, each of which embeds one text. A deployment counts requests as well as
+//! tokens, and each has a round trip: a hundred of them cost a hundred times what one with a hundred inputs does, which
+//! Azure takes (2048 at most). [`MergeEmbeddingsLayer`] lets requests that come within a few milliseconds of each other
+//! be one, and gives every caller its own vectors:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -43,20 +43,20 @@
 //!
 //! # Which are merged
 //!
-//! Those that come within a [`window`](MergeEmbeddingsLayer::window) of the first (5 ms), and agree in everything but their inputs:
-//! every other member of the body (`model`, `dimensions`, `encoding_format`, `user`, …), address, headers but for those that
-//! name or trace one call, tenant, and, with the feature `cost`, the tags by which money is booked;
-//! [`apart_by`](MergeEmbeddingsLayer::apart_by) sets more of them apart. Texts and arrays of tokens are not mixed: the API
-//! does not take both. A request goes before its time is over when it holds as many inputs
-//! or tokens as it may.
+//! Those that come within a [`window`](MergeEmbeddingsLayer::window) of the first (5 ms), and agree in everything but
+//! their inputs: every other member of the body (`model`, `dimensions`, `encoding_format`, `user`, …), address, headers
+//! but for those that name or trace one call, tenant, and, with the feature `cost`, the tags by which money is booked;
+//! [`apart_by`](MergeEmbeddingsLayer::apart_by) sets more of them apart. Texts and arrays of tokens are not mixed: the
+//! API does not take both. A request goes before its time is over when it holds as many inputs or tokens as it may.
 //!
 //! What is no embedding, what cannot be read, and what is as large as a merged request may be goes on as it is.
 //!
 //! # Who gets what
 //!
-//! Each caller gets an answer of its own: its vectors, in the order of its inputs, numbered from 0; every whole number in `usage` in proportion
-//! to what it sent (bytes of text, or tokens), rounded so that the sum of all is exactly what the server says. Headers, and
-//! [`Served`](tower_aoai_core::Served), are those of the merged request; [`Merged`] in the response's extensions tells that it was one.
+//! Each caller gets an answer of its own: its vectors, in the order of its inputs, numbered from 0; every whole number
+//! in `usage` in proportion to what it sent (bytes of text, or tokens), rounded so that the sum of all is exactly what
+//! the server says. Headers, and [`Served`](tower_aoai_core::Served), are those of the merged request; [`Merged`] in
+//! the response's extensions tells that it was one.
 //!
 //! # When it fails
 //!
@@ -68,22 +68,24 @@
 //!
 //! # Where it stands
 //!
-//! Below [`PrepareLayer`](tower_aoai_core::PrepareLayer) and `CacheLayer`, above whatever reserves money or quota: the merged request is one
-//! call there, with a context of its own. It has the latest of its callers' deadlines and the most urgent of their
-//! [priorities](tower_aoai_core::CallContext::priority); each caller still ends at its own deadline. A caller's own context knows who served
-//! it, and no attempts. Without a door above, bodies must be ones that are in memory, as `http_body_util::Full` is.
+//! Below [`PrepareLayer`](tower_aoai_core::PrepareLayer) and `CacheLayer`, above whatever reserves money or quota: the
+//! merged request is one call there, with a context of its own. It has the latest of its callers' deadlines and the
+//! most urgent of their [priorities](tower_aoai_core::CallContext::priority); each caller still ends at its own
+//! deadline. A caller's own context knows who served it, and no attempts. Without a door above, bodies must be ones
+//! that are in memory, as `http_body_util::Full` is.
 //!
 //! # Time, memory and cancellation
 //!
-//! Nothing is spawned: the merged request proceeds with whichever of its callers' futures are polled. A caller who goes away before it is sent
-//! takes its inputs along; later, its vectors are dropped, and the others get theirs. At most
-//! [`max_waiting`](MergeEmbeddingsLayer::max_waiting) requests wait, those beyond are passed on; answers are read into memory up to
-//! [`max_answer_bytes`](MergeEmbeddingsLayer::max_answer_bytes). One future is boxed for each merged request.
+//! Nothing is spawned: the merged request proceeds with whichever of its callers' futures are polled. A caller who goes
+//! away before it is sent takes its inputs along; later, its vectors are dropped, and the others get theirs. At most
+//! [`max_waiting`](MergeEmbeddingsLayer::max_waiting) requests wait, those beyond are passed on; answers are read into
+//! memory up to [`max_answer_bytes`](MergeEmbeddingsLayer::max_answer_bytes). One future is boxed for each merged
+//! request.
 //!
 //! # Its neighbours
 //!
-//! `tower::buffer` queues requests and sends them one by one. `tower-batch` and its like collect items for a service of batches, in
-//! a task of their own; this knows what an embedding request is.
+//! `tower::buffer` queues requests and sends them one by one. `tower-batch` and its like collect items for a service of
+//! batches, in a task of their own; this knows what an embedding request is.
 
 mod asked;
 mod drive;

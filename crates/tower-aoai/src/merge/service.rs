@@ -61,8 +61,8 @@ where
     ///
     /// # Errors
     ///
-    /// The inner service's, [flattened](Error::flatten): of the merged request to all of its callers, of its own to each;
-    /// [`Timeout::Deadline`](tower_aoai_core::Timeout::Deadline) at the caller's own deadline.
+    /// The inner service's, [flattened](Error::flatten): of the merged request to all of its callers, of its own to
+    /// each; [`Timeout::Deadline`](tower_aoai_core::Timeout::Deadline) at the caller's own deadline.
     ///
     /// # Cancellation
     ///
