@@ -11,9 +11,12 @@ const SMALL: &[&str] = &[
     "async_openai",
     "axum_app",
     "batches_with_pauses",
+    "bill",
     "budget_alert",
     "cached_embeddings",
     "client_limiter",
+    "entra",
+    "growing_chat",
     "health",
     "multi_region",
     "on_retry",
@@ -23,6 +26,7 @@ const SMALL: &[&str] = &[
     "prompt_optimiser",
     "provider_chain",
     "ptu_first",
+    "recovery",
     "reqwest_above",
     "reqwest_below",
     "round_robin",
@@ -49,16 +53,29 @@ pub(crate) fn check() -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{fs, path::Path};
 
-    /// One has a step of its own, the other runs until it is stopped.
-    const OTHERS: &[&str] = &["quickstart", "simulator"];
+    use super::*;
+    use crate::step::root;
+
+    /// One has a step of its own, one runs until it is stopped, and three measure for minutes.
+    const OTHERS: &[&str] = &["quickstart", "simulator", "outage", "overload", "spill"];
+
+    /// The names of the files in a folder, those in Rust; of none where there is no such folder.
+    fn sources(folder: &Path) -> Vec<String> {
+        let files = fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
+        let sources = files.filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+        sources.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    }
 
     #[test]
     fn every_example_is_run() {
         let manifest = include_str!("../../../examples/Cargo.toml");
         let names = manifest.split("[[example]]").skip(1).filter_map(|entry| entry.split('"').nth(1));
-        let mut declared: Vec<_> = names.collect();
+        let mut declared: Vec<_> = names.map(str::to_owned).collect();
+        for package in fs::read_dir(root().join("crates")).unwrap() {
+            declared.extend(sources(&package.unwrap().path().join("examples")));
+        }
         declared.sort_unstable();
         let mut run = [SMALL, OTHERS].concat();
         run.sort_unstable();
