@@ -18,8 +18,10 @@ use std::{
 
 use tower::{ServiceBuilder, ServiceExt};
 use tower_aoai::{
+    Stack,
+    config::{Config, EndpointConfig, ResourceConfig},
     core::{BoxError, ObserveLayer, PrepareLayer},
-    retry_after::RetryAfterLayer,
+    retry_after::{RetryAfterLayer, RetryEvent},
 };
 use tower_aoai_simulator::{Deployment, Scripted, Simulator};
 
@@ -48,20 +50,36 @@ async fn main() -> Result<(), BoxError> {
     let transport = azure.clone();
     let status_page = Arc::new(StatusPage::default());
     let page = Arc::clone(&status_page);
-    // [on-retry]
-    let retry = RetryAfterLayer::default().on_retry(move |event| {
+    // [hook]
+    let hook = move |event: RetryEvent| {
         let page = Arc::clone(&page);
         let what = event.outcome.map_or("refused here", |outcome| outcome.name());
         let line = format!("attempt {}: {what}; {:?} in {:?}", event.attempt, event.reason, event.delay);
         async move { page.note(line).await }
-    });
+    };
+    // [end]
+    let config = Config::new()
+        .resource(ResourceConfig::new("contoso", "https://contoso.openai.azure.com"))
+        .endpoint(EndpointConfig::new("chat", "contoso"));
+    let hook_of_stack = hook.clone();
+    // [preset]
+    let stack = Stack::builder(config)
+        .map_retry(move |_leg, retry| retry.on_retry(hook_of_stack.clone()))
+        .transport(transport)
+        .build()?;
+    // [end]
+    assert!(stack.oneshot(chat("Hello")).await?.status().is_success());
+    assert_eq!(status_page.retries.load(Ordering::Relaxed), 2);
+
+    azure.script("gpt-4o").then(Scripted::rate_limited(Duration::from_millis(1_250))).then(Scripted::status(500));
+    let transport = azure.clone();
+    // [layers]
+    let retry = RetryAfterLayer::default().on_retry(hook);
 
     let service =
         ServiceBuilder::new().layer(PrepareLayer::new()).layer(retry).layer(ObserveLayer::new()).service(transport);
     // [end]
-    let response = service.oneshot(chat("Hello")).await?;
-    println!("{} after {} attempts", response.status(), azure.journal().len());
-    assert!(response.status().is_success());
-    assert_eq!(status_page.retries.load(Ordering::Relaxed), 2);
+    assert!(service.oneshot(chat("Hello")).await?.status().is_success());
+    assert_eq!(status_page.retries.load(Ordering::Relaxed), 4);
     Ok(())
 }

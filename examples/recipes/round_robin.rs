@@ -5,6 +5,8 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "that is what an example is for")]
 
+#[path = "../ask.rs"]
+mod ask;
 #[path = "../chat.rs"]
 mod chat;
 #[path = "../regions.rs"]
@@ -12,18 +14,23 @@ mod regions;
 
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use tower::{ServiceBuilder, ServiceExt};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use tower::{Service, ServiceBuilder};
 use tower_aoai::{
+    Stack,
     balance::{BalanceLayer, Member, Strategy},
+    config::{Config, EndpointConfig, ModelConfig, ResourceConfig},
     core::{BoxError, ObserveLayer, PrepareLayer},
     endpoint::{BaseUrl, EndpointLayer},
     retry_after::RetryAfterLayer,
 };
-use tower_aoai_simulator::Scripted;
+use tower_aoai_simulator::{Scripted, World};
 
 use crate::{
-    chat::chat,
+    ask::ask,
     regions::{regions, shares},
 };
 
@@ -31,7 +38,21 @@ use crate::{
 async fn main() -> Result<(), BoxError> {
     let azure = regions(&["eastus", "sweden", "japan"]);
     let transport = azure.clone();
-    // [round-robin]
+    // [preset]
+    let mut config = Config::new();
+    for region in ["eastus", "sweden", "japan"] {
+        let url = format!("https://contoso-{region}.openai.azure.com");
+        config = config.resource(ResourceConfig::new(region, url)).endpoint(EndpointConfig::new(region, region));
+    }
+    let mut model = ModelConfig::of(["eastus", "sweden", "japan"]);
+    model.strategy = Some(Strategy::RoundRobin);
+    let stack = Stack::builder(config.model("gpt-4o", model)).transport(transport).build()?;
+    // [end]
+    check("the preset", &stack, &azure).await?;
+
+    let azure = regions(&["eastus", "sweden", "japan"]);
+    let transport = azure.clone();
+    // [layers]
     let mut members = Vec::new();
     for region in ["eastus", "sweden", "japan"] {
         let base: BaseUrl = format!("https://contoso-{region}.openai.azure.com").parse()?;
@@ -43,26 +64,27 @@ async fn main() -> Result<(), BoxError> {
         .layer(BalanceLayer::new(members)?.strategy(Strategy::RoundRobin))
         .service(transport);
     // [end]
+    check("the layers", &service, &azure).await
+}
 
-    let call = || async {
-        let response = service.clone().oneshot(chat("Hello")).await?;
-        assert!(response.status().is_success());
-        response.into_body().collect().await?;
-        Ok::<_, BoxError>(())
-    };
+/// Even turns; and then without one that asks to be left alone.
+async fn check<S, B>(what: &str, service: &S, azure: &World) -> Result<(), BoxError>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error: Into<BoxError>> + Clone,
+    B: Body<Error: Into<BoxError>>,
+{
     for _ in 0..30 {
-        call().await?;
+        assert!(ask(service).await?.0.is_success());
     }
-    println!("30 calls to three regions: {:?}", shares(&azure));
-    assert_eq!(shares(&azure), [10, 10, 10]);
+    println!("{what}: 30 calls to three regions: {:?}", shares(azure));
+    assert_eq!(shares(azure), [10, 10, 10]);
 
-    // One region asks to be left alone for ten minutes: its turns go to the others, and nobody waits.
     let sweden = azure.resource("contoso-sweden").ok_or("there is a resource in Sweden")?;
     sweden.script("gpt-4o").then(Scripted::rate_limited(Duration::from_secs(600)));
     for _ in 0..30 {
-        call().await?;
+        assert!(ask(service).await?.0.is_success());
     }
-    println!("30 more, while Sweden is throttled: {:?}", shares(&azure));
-    assert_eq!(shares(&azure)[1], 11, "it was asked once, and said when to come back");
+    println!("{what}: 30 more, while Sweden is throttled: {:?}", shares(azure));
+    assert_eq!(shares(azure)[1], 11, "it was asked once, and said when to come back");
     Ok(())
 }

@@ -1,31 +1,36 @@
-//! A limiter that counts tokens and requests before the send: bare, and through the bucket.
+//! A limiter that counts tokens and requests before the send: with retries alone, and with the quota stated.
 //!
 //! ```sh
 //! cargo run --example tpm_and_rpm
 //! ```
 #![expect(clippy::print_stdout, reason = "that is what an example is for")]
 
+#[path = "../ask.rs"]
+mod ask;
 #[path = "../chat.rs"]
 mod chat;
 
 use std::time::Duration;
 
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
 };
-use tower::{ServiceBuilder, ServiceExt};
+use tower::{Service, ServiceBuilder};
 use tower_aoai::{
+    Stack,
+    config::{Config, EndpointConfig, ResourceConfig},
     core::{BoxError, ObserveLayer, PrepareLayer},
     retry_after::RetryAfterLayer,
-    token_bucket::{Limits, Quota, TokenBucketLayer},
+    token_bucket::{Limits, Quota, TokenBucketLayer, TokenBucketSnapshot},
 };
 use tower_aoai_simulator::{Deployment, Latency, Simulator, quota::RequestLimit};
 
-use crate::chat::chat;
-
-const CALLS: u32 = 200;
+use crate::ask::ask;
 
 /// 600 requests a minute, which Azure counts in windows of a second: ten in each.
 fn azure() -> Simulator {
@@ -36,57 +41,77 @@ fn azure() -> Simulator {
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), BoxError> {
-    let without = azure();
-    let bare = ServiceBuilder::new()
+    let azure_of_retries = azure();
+    let retries = ServiceBuilder::new()
         .layer(PrepareLayer::new())
         .layer(RetryAfterLayer::default())
         .layer(ObserveLayer::new())
-        .service(without.clone());
+        .service(azure_of_retries.clone());
+    let answered = rush(&retries).await;
+    let refused = refused(&azure_of_retries);
+    println!("retries alone: {answered} of {CALLS} answered, {refused} times 429");
+    assert!(refused > 100);
 
-    let with = azure();
-    let transport = with.clone();
-    // [tpm-and-rpm]
+    let azure_of_stack = azure();
+    let transport = azure_of_stack.clone();
+    // [preset]
+    let mut endpoint = EndpointConfig::new("chat", "contoso").tokens_per_minute(100_000).requests_per_minute(600);
     // Azure counts requests over 1 or 10 s, and does not say which: 1 s is safe for both.
+    endpoint.quota.request_window = Some(Duration::from_secs(1));
+    let resource = ResourceConfig::new("contoso", "https://contoso.openai.azure.com");
+    let stack = Stack::builder(Config::new().resource(resource).endpoint(endpoint)).transport(transport).build()?;
+    // [end]
+    let quota = stack.quota("chat").ok_or("there is such an endpoint")?;
+    check("the preset", rush(&stack).await, &azure_of_stack, &quota.snapshot());
+
+    let azure_of_layers = azure();
+    let transport = azure_of_layers.clone();
+    // [layers]
     let limits = Limits::new().tokens_per_minute(100_000).requests_per_minute(600);
     let bucket = TokenBucketLayer::of(Quota::new(limits.request_window(Duration::from_secs(1))));
     let handle = bucket.handle();
 
-    let limited = ServiceBuilder::new()
+    let service = ServiceBuilder::new()
         .layer(PrepareLayer::new())
         .layer(RetryAfterLayer::default())
         .layer(bucket)
         .layer(ObserveLayer::new())
         .service(transport);
     // [end]
-    let (mut bare_calls, mut limited_calls) = (JoinSet::new(), JoinSet::new());
+    check("the layers", rush(&service).await, &azure_of_layers, &handle.snapshot());
+    Ok(())
+}
+
+const CALLS: u32 = 200;
+
+/// Twenty calls at once, every second; how many are answered.
+async fn rush<S, B>(service: &S) -> usize
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error: Into<BoxError>, Future: Send>,
+    S: Clone + Send + Sync + 'static,
+    B: Body<Error: Into<BoxError>, Data: Send> + Send,
+{
     let start = Instant::now();
-    // Twenty at once, every second.
+    let mut calls = JoinSet::new();
     for number in 0..CALLS {
-        let at = start + Duration::from_secs(u64::from(number / 20));
-        let (bare, limited) = (bare.clone(), limited.clone());
-        bare_calls.spawn(async move {
-            sleep_until(at).await;
-            bare.oneshot(chat("Hello")).await.is_ok_and(|response| response.status().is_success())
-        });
-        limited_calls.spawn(async move {
-            sleep_until(at).await;
-            let response = limited.oneshot(chat("Hello")).await;
-            let is_answered = response.as_ref().is_ok_and(|response| response.status().is_success());
-            if let Ok(response) = response {
-                drop(response.into_body().collect().await);
-            }
-            is_answered
+        let service = service.clone();
+        calls.spawn(async move {
+            sleep_until(start + Duration::from_secs(u64::from(number / 20))).await;
+            ask(&service).await.is_ok_and(|(status, _)| status.is_success())
         });
     }
-    let answered = |ends: Vec<bool>| ends.into_iter().filter(|is_answered| *is_answered).count();
-    let (bare, limited) = (answered(bare_calls.join_all().await), answered(limited_calls.join_all().await));
-    let refused =
-        |azure: &Simulator| azure.journal().iter().filter(|served| served.status.is_some_and(|it| it == 429)).count();
-    println!("retries alone:   {bare:>3} of {CALLS} answered, {:>3} times 429", refused(&without));
-    println!("with the bucket: {limited:>3} of {CALLS} answered, {:>3} times 429", refused(&with));
-    let snapshot = handle.snapshot();
-    println!("waited {:.1?} on average, {:.1?} at most", snapshot.waited / CALLS, snapshot.longest_wait);
-    assert_eq!((limited, refused(&with)), (CALLS as usize, 0));
-    assert!(refused(&without) > 100);
-    Ok(())
+    calls.join_all().await.into_iter().filter(|is_answered| *is_answered).count()
+}
+
+fn refused(azure: &Simulator) -> usize {
+    azure.journal().iter().filter(|served| served.status.is_some_and(|status| status == 429)).count()
+}
+
+fn check(what: &str, answered: usize, azure: &Simulator, quota: &TokenBucketSnapshot) {
+    let refused = refused(azure);
+    println!(
+        "{what}: {answered} of {CALLS} answered, {refused} times 429, a wait of {:.1?} at most",
+        quota.longest_wait
+    );
+    assert_eq!((answered, refused), (CALLS as usize, 0));
 }
