@@ -47,6 +47,7 @@ const FEATURES: &[&str] = &[
     "native-roots",
     "retry-after",
     "service-builder",
+    "stack",
     "statistics",
     "telemetry",
     "token-bucket",
