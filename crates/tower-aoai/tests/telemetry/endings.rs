@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_aoai::{
@@ -213,4 +213,22 @@ async fn without_a_door_and_an_observer_the_head_tells() {
     drop(ServiceExt::<Request<Plain>>::ready(&mut service).await.expect("ready").call(chat(false)));
     kept.assert_all_told(4, "begun, and dropped unpolled");
     assert_eq!((kept.calls()[3].ending, kept.attempts()[3].is_sent), (CallEnding::Cancelled, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_a_layer_in_between_has_made_is_judged_by_its_own_head() {
+    let (kept, server) = (Arc::new(Kept::default()), simulator());
+    server.script("gpt-4o").then(Scripted::status(503));
+    let service = ServiceBuilder::new()
+        .layer(PrepareLayer::new())
+        .layer(CallTelemetryLayer::new().recorder(kept.clone()))
+        .map_response(|mut response: Response<_>| {
+            *response.status_mut() = StatusCode::OK;
+            response
+        })
+        .layer(AttemptTelemetryLayer::new("eastus").recorder(kept.clone()))
+        .layer(ObserveLayer::new())
+        .service(server);
+    call(&service, chat(false)).await.expect("an answer");
+    assert_eq!((kept.call().ending, kept.attempts()[0].outcome.name()), (CallEnding::Answered, TRANSIENT));
 }

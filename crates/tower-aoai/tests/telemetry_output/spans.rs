@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, combinators::BoxBody};
 use parking_lot::Mutex;
-use tower::{Layer, ServiceBuilder, ServiceExt, layer::layer_fn, util::BoxCloneSyncServiceLayer};
+use tower::{Layer, ServiceBuilder, ServiceExt, layer::layer_fn, service_fn, util::BoxCloneSyncServiceLayer};
 use tower_aoai::{
     core::{DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer, RequestBody},
     cost::CostLayer,
@@ -297,7 +297,12 @@ async fn the_line_of_a_call_says_who_served_it_and_what_stood_in_its_way() {
     drop(service.clone().oneshot(chat(false)).await.expect("an answer that nobody reads"));
     let (level, line) = lines(5).remove(0);
     assert_eq!((level, &*line["message"]), (Level::DEBUG, "the caller went away"));
-    assert!(book.spans().iter().all(|span| span.is_closed));
+    let spans = book.spans();
+    assert!(spans.iter().all(|span| span.is_closed));
+    let attempts = book.events("tower_aoai::attempt");
+    assert!(attempts.iter().any(|(_, _, line)| line["outcome"] == "cancelled"));
+    let is_in_an_attempt = |span: Option<usize>| span.is_some_and(|span| spans[span].name == "attempt");
+    assert!(attempts.iter().all(|(_, span, _)| is_in_an_attempt(*span)), "what is dropped, too: {attempts:#?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,8 +325,11 @@ async fn a_long_wait_is_told_of() {
 async fn an_attempt_knows_its_call_also_in_another_task() {
     let (book, _guard) = Book::open();
     let attempts = AttemptTelemetryLayer::new("eastus").layer(ObserveLayer::new().layer(simulator()));
-    let service =
-        ServiceBuilder::new().layer(CallTelemetryLayer::new()).service(tower::buffer::Buffer::new(attempts, 4));
+    let elsewhere = service_fn(move |request: Request<Plain>| {
+        let sent = tokio::spawn(attempts.clone().oneshot(request));
+        async move { sent.await.map_err(Error::flatten)? }
+    });
+    let service = CallTelemetryLayer::new().layer(elsewhere);
     call(&service, chat(false)).await.expect("an answer");
     let spans = book.spans();
     assert_eq!((spans[1].name, spans[1].parent), ("attempt", Some(0)));
