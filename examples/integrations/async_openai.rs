@@ -8,12 +8,17 @@
 use std::time::Duration;
 
 use async_openai::{
-    Client, config::AzureConfig, error::OpenAIError, middleware::HttpRequestFactory,
+    Client,
+    config::{self as client, AzureConfig, OpenAIConfig},
+    error::OpenAIError,
+    middleware::HttpRequestFactory,
     types::chat::CreateChatCompletionRequest,
 };
 use futures_util::StreamExt;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai::{
+    Stack,
+    config::{Config, EndpointConfig, ResourceConfig},
     core::{DeadlineLayer, ObserveLayer, PrepareLayer, RejectedResponseLayer},
     retry_after::RetryAfterLayer,
     token_bucket::{Quota, TokenBucketLayer},
@@ -40,7 +45,20 @@ async fn main() -> Result<(), BoxError> {
     let server = Server::local().await?.serve(azure.clone());
     let url = server.url();
 
-    // [client]
+    // [preset]
+    let mut config = Config::new()
+        .resource(ResourceConfig::new("contoso", url.as_str()).api_key("key"))
+        .endpoint(EndpointConfig::new("chat", "contoso").deployment("gpt-4o").tokens_per_minute(30_000));
+    config.door.answer_refusals = Some(true);
+    let stack = Stack::new(config)?;
+
+    let service = service_fn(move |factory| send(stack.clone(), factory));
+    let client = Client::with_config(OpenAIConfig::new()).with_http_service(service);
+    // [end]
+    check("the preset", &client, &azure).await?;
+
+    azure.reset();
+    // [layers]
     let stack = ServiceBuilder::new()
         .layer(RejectedResponseLayer::new())
         .layer(PrepareLayer::new())
@@ -50,14 +68,18 @@ async fn main() -> Result<(), BoxError> {
         .layer(ObserveLayer::new())
         .service(Transport::new()?);
 
-    let config = AzureConfig::new()
-        .with_api_base(url)
-        .with_api_key("key")
-        .with_api_version("2024-10-21")
-        .with_deployment_id("gpt-4o");
-    let client = Client::with_config(config).with_http_service(service_fn(move |factory| send(stack.clone(), factory)));
+    let azure_config = AzureConfig::new().with_api_base(url).with_api_key("key");
+    let azure_config = azure_config.with_api_version("2024-10-21").with_deployment_id("gpt-4o");
+    let service = service_fn(move |factory| send(stack.clone(), factory));
+    let client = Client::with_config(azure_config).with_http_service(service);
     // [end]
+    check("the layers", &client, &azure).await?;
+    server.shutdown(Duration::from_secs(1)).await;
+    Ok(())
+}
 
+/// A call, a stream, and one that is too large.
+async fn check<C: client::Config>(what: &str, client: &Client<C>, azure: &Simulator) -> Result<(), BoxError> {
     let chat = |max_tokens: u32| -> Result<CreateChatCompletionRequest, BoxError> {
         let messages = serde_json::json!([{ "role": "user", "content": "Hello" }]);
         Ok(serde_json::from_value(
@@ -67,7 +89,7 @@ async fn main() -> Result<(), BoxError> {
 
     azure.script("gpt-4o").then(Scripted::rate_limited(Duration::from_millis(300))).then(Scripted::plain_text_503());
     let answer = client.chat().create(chat(20)?).await?;
-    println!("a 429 of 300 ms, a 503, and an answer of {} choice", answer.choices.len());
+    println!("{what}: a 429 of 300 ms, a 503, and an answer of {} choice", answer.choices.len());
     assert_eq!(azure.journal().len(), 3);
 
     azure.script("gpt-4o").then(Scripted::rate_limited(Duration::from_millis(100)));
@@ -83,6 +105,5 @@ async fn main() -> Result<(), BoxError> {
     let Err(OpenAIError::ApiError(refused)) = refused else { return Err("it is larger than the whole quota".into()) };
     println!("a call of 40,000 tokens: {refused}");
     assert_eq!(azure.journal().len(), 5, "nothing was sent");
-    server.shutdown(Duration::from_secs(1)).await;
     Ok(())
 }
