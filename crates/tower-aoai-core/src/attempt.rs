@@ -75,6 +75,12 @@ impl Attempt {
         state.observed.then_some(state.progress)
     }
 
+    /// When the transport was first polled; `None` while it was not.
+    #[must_use]
+    pub fn sent(&self) -> Option<Instant> {
+        self.state.lock().progress.sent
+    }
+
     /// Whether the transport was polled.
     #[must_use]
     pub fn is_sent(&self) -> bool {

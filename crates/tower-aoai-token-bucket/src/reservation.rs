@@ -65,7 +65,7 @@ impl<St: Store> Reservation<St> {
     /// Lets the charge age from the send, once there was one.
     pub(crate) fn stamp(&mut self) {
         if self.permit.is_reserved()
-            && let Some(sent) = self.attempt.progress().sent
+            && let Some(sent) = self.attempt.sent()
         {
             if let Some(shared) = self.permit.shared() {
                 shared.note_observed();
