@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tokio::time::{Instant, advance};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn, util::MapRequestLayer};
 use tower_aoai_balance::{BalanceLayer, InvalidMembers, Member, Strategy};
-use tower_aoai_core::{Admission, CallContext, Error, Load, Reason, Rejected};
+use tower_aoai_core::{Admission, Attempt, CallContext, Error, Load, Reason, Rejected};
 use tower_aoai_retry_after::{Backoff, RetryAfterLayer, RetryPolicy};
 
 mod support;
@@ -160,6 +161,24 @@ async fn a_refusal_from_inside_is_a_lost_race_and_no_attempt() {
         assert_eq!(lost, [Some(1), Some(1), Some(1), Some(0)]);
         assert_nothing_is_held(&layer.handle(), "in the end");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_refused_unsent_is_the_next_members() {
+    let seen: Arc<Mutex<Vec<Arc<Attempt>>>> = Arc::default();
+    let noted = Arc::clone(&seen);
+    let note = MapRequestLayer::new(move |mut request: Request<Plain>| {
+        noted.lock().push(CallContext::of(&mut request).attempt());
+        request
+    });
+    let liar = || Gate::liar(Rejected::new(Reason::QueueFull, "test"));
+    let members = [("a", liar()), ("b", liar()), ("c", Gate::open())];
+    let layer = BalanceLayer::new(members.map(|(name, gate)| Member::new(name).layer(note.clone()).asked(gate)));
+    let layer = layer.expect("members").strategy(Strategy::RoundRobin);
+    let leaf = service_fn(|_: Request<Plain>| async { Ok::<_, Error>(answer(200)) });
+    layer.layer(leaf).oneshot(chat()).await.expect("an answer");
+    let seen = seen.lock();
+    assert!(seen.len() == 3 && seen.iter().all(|attempt| Arc::ptr_eq(attempt, &seen[0])), "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,12 +90,7 @@ impl Course {
         if let Some(tally) = &mut self.tally {
             tally.is_in_leg = true;
         }
-        if !mem::take(&mut self.is_clock_stale) {
-            return None;
-        }
-        let now = Instant::now();
-        self.context.set_now(now);
-        Some(now)
+        mem::take(&mut self.is_clock_stale).then(Instant::now)
     }
 
     /// Enters the next leg, from the one the chain has come to on; returns the context to go into it.
