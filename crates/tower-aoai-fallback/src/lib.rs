@@ -109,6 +109,14 @@
 //! [service time](LegSnapshot::service) is learned, what a spill costs is estimated, and a known full leg stays so until
 //! its hint is over.
 //!
+//! # What it costs
+//!
+//! A call whose first leg answers costs some 690 cycles more than without the layer (215 ns at 3.2 GHz) where there is one
+//! leg, and where there are two some 510 more than a mere copy of its request (160 ns), with three allocations fewer than
+//! that copy. tower-resilience's fallback, which keeps no such books, costs some 260 more than a copy, and two allocations.
+//! Half of ours go to moving the call through its futures, a quarter to sixteen atomic operations: three short locks and
+//! five shared handles. `cargo bench -p tower-aoai-fallback --bench overhead` measures them side by side.
+//!
 //! # Its neighbours
 //!
 //! `tower::retry` sends again into the same service, and `tower::steer` picks one by the request alone: neither goes on
