@@ -5,9 +5,10 @@ use std::{fmt, sync::Arc};
 use serde::Serialize;
 
 use super::{
-    Activity,
+    Activity, Alert,
     activity::share,
-    snapshot::{EndpointSnapshot, ModelSnapshot, SpendSnapshot, short},
+    alerts::AlertKind,
+    snapshot::{EndpointSnapshot, ModelSnapshot, short},
 };
 
 /// A server's wait that is longer is told of.
@@ -57,17 +58,17 @@ pub struct HealthReason {
 }
 
 impl Health {
-    /// `recent` is what was done in the last minutes.
+    /// `recent` is what was done in the last minutes, `alerts` are those under way.
     pub(crate) fn judge(
         models: &[ModelSnapshot],
         endpoints: &[EndpointSnapshot],
         recent: &Activity,
-        spend: Option<&SpendSnapshot>,
+        alerts: &[Alert],
     ) -> Self {
         let mut reasons: Vec<_> = endpoints.iter().flat_map(of_endpoint).collect();
         reasons.extend(of_models(models, endpoints));
         reasons.extend(of_calls(recent));
-        reasons.extend(spend.into_iter().flat_map(of_budgets));
+        reasons.extend(of_alerts(alerts));
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.brings));
         Self { status: reasons.first().map(|reason| reason.brings).unwrap_or_default(), reasons }
     }
@@ -197,16 +198,12 @@ fn of_calls(recent: &Activity) -> Option<HealthReason> {
     })
 }
 
-fn of_budgets(spend: &SpendSnapshot) -> impl Iterator<Item = HealthReason> {
-    let is_spent = |budget: &&super::snapshot::BudgetSnapshot| {
-        let taken = budget.spent_nano_dollars.saturating_add(budget.reserved_nano_dollars);
-        budget.refused > 0 && share(taken, budget.limit_nano_dollars) >= 0.95
-    };
-    spend.budgets.iter().filter(is_spent).map(|budget| HealthReason {
+fn of_alerts(alerts: &[Alert]) -> impl Iterator<Item = HealthReason> {
+    alerts.iter().filter(|alert| alert.kind == AlertKind::BudgetRefusing).map(|alert| HealthReason {
         code: "budget_spent",
         brings: HealthStatus::Degraded,
-        subject: Arc::clone(&budget.name),
-        words: format!("the budget {:?} has refused {} calls: {} spent", budget.name, budget.refused, budget.words),
+        subject: Arc::clone(&alert.subject),
+        words: alert.words.clone(),
         for_seconds: None,
     })
 }

@@ -81,11 +81,12 @@ impl Statistics {
         let endpoints = EndpointSnapshot::take_all(&handles, &meter, now);
         let last_5_minutes = meter.last_minutes(now, RECENT);
         let spend = handles.cost.as_ref().map(SpendSnapshot::take);
+        let open_alerts = self.shared.open_alerts();
         StackSnapshot {
             name: Arc::clone(&handles.name),
             at: (self.shared.settings.wall_clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
             uptime_seconds: now.saturating_duration_since(meter.started).as_secs_f64(),
-            health: Health::judge(&models, &endpoints, &last_5_minutes, spend.as_ref()),
+            health: Health::judge(&models, &endpoints, &last_5_minutes, &open_alerts),
             total: meter.all,
             last_5_minutes,
             duration_seconds: meter.duration.spread(now, MILLIS),
@@ -95,7 +96,7 @@ impl Statistics {
             endpoints,
             context_window: handles.context_window.as_ref().map(WindowSnapshot::take),
             spend,
-            open_alerts: self.shared.open_alerts(),
+            open_alerts,
             alerts_told: self.shared.outlets.told(),
             alerts_lost: self.shared.lost_alerts(),
         }
@@ -158,8 +159,8 @@ impl Statistics {
         self.shared.outlets.listen()
     }
 
-    /// Calls this with every alert from now on, where the look is made: it must not block, or later alerts wait. At most 16
-    /// can be told; `false` if there are as many already.
+    /// Calls this with every alert from now on, where the look is made: it must not block, or later alerts wait; and it must
+    /// not hold these statistics, or they are never let go. At most 16 can be told; `false` if there are as many already.
     pub fn on_alert(&self, callback: impl Fn(&Alert) + Send + Sync + 'static) -> bool {
         self.shared.outlets.add_callback(Arc::new(callback))
     }
