@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
 use tower_aoai::{
+    balance::{BalanceLayer, Member},
     circuit_breaker::CircuitBreakerLayer,
     core::{Outcome, Usage},
     retry_after::{RetryAfterLayer, RetryPolicy},
@@ -29,7 +30,7 @@ use tower_aoai::{
         alerts::{Webhook, WebhookCounts},
         all_stacks,
     },
-    telemetry::{AttemptRecord, CallEnding, CallRecord},
+    telemetry::{AttemptRecord, AttemptTelemetryLayer, CallEnding, CallRecord},
     token_bucket::{Charge, Quota, TokenBucketLayer},
 };
 use tower_aoai_simulator::{CompletionLength, Deployment, Latency, Scripted, Simulator};
@@ -297,9 +298,19 @@ async fn all_stacks_lists_those_that_are_there() {
     assert_eq!((ours("listed one"), ours("listed other")), (1, 0));
     let recorder = one.recorder();
     drop(one);
-    assert_eq!(ours("listed one"), 1, "as long as somebody records for it");
-    drop(recorder);
-    assert_eq!(ours("listed one"), 0);
+    assert_eq!(ours("listed one"), 0, "a recorder keeps nothing");
+    recorder.call(&CallRecord::new(CallEnding::Answered, Instant::now()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_whose_handles_know_layers_that_record_for_them_are_let_go() {
+    let statistics = bare("round and round");
+    let telemetry = AttemptTelemetryLayer::new("e").recorder(statistics.recorder());
+    let balance = BalanceLayer::new([Member::new("e").layer(telemetry)]).expect("a member");
+    let leg = LegHandles::new("l").balance(balance.handle()).endpoint(EndpointHandles::new("e"));
+    statistics.replace(StackHandles::new("round and round").model(ModelHandles::new("m").leg(leg)));
+    drop(statistics);
+    assert!(all_stacks().iter().all(|stack| &*stack.name() != "round and round"));
 }
 
 #[tokio::test(start_paused = true)]

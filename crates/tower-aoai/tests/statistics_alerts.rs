@@ -11,11 +11,11 @@ use std::{
     time::Duration,
 };
 
-use one_endpoint::{Layers, bare, chat, cost, message, small};
+use one_endpoint::{Layers, chat, cost, message, small};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower_aoai::{
-    circuit_breaker::CircuitBreakerLayer,
+    circuit_breaker::{CircuitBreakerHandle, CircuitBreakerLayer},
     context_window::{ContextWindowLayer, Model, Models, Policy},
     core::Outcome,
     cost::{Budget, Money, Period},
@@ -26,7 +26,7 @@ use tower_aoai::{
     telemetry::{AttemptRecord, CallEnding, CallRecord},
     token_bucket::{Quota, TokenBucketLayer},
 };
-use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator};
+use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator, SimulatorBuilder};
 
 use Phase::{Raised, Resolved};
 
@@ -128,7 +128,7 @@ async fn budget_refusing_once_however_many_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn unknown_price_once_for_each_model() {
     let deployments = ["one", "two"].map(|name| Deployment::unlimited(name).model(&format!("unheard-of-{name}")));
-    let simulator = deployments.into_iter().fold(Simulator::builder(), |builder, one| builder.deployment(one)).build();
+    let simulator = deployments.into_iter().fold(Simulator::builder(), SimulatorBuilder::deployment).build();
     let mut bench = Layers::default().over(&simulator);
     bench.calls(30, || chat("one", &message(10), 10)).await;
     bench.calls(30, || chat("two", &message(10), 10)).await;
@@ -254,9 +254,9 @@ async fn a_slow_listener_loses_the_oldest_and_is_told_how_many_and_a_callback_ma
         assert!(weak.snapshot().open_alerts.len() <= 200);
         assert!(alert.episode % 50 != 0, "a panic in here is caught");
     });
-    breakers.iter().for_each(|breaker| breaker.trip());
+    breakers.iter().for_each(CircuitBreakerHandle::trip);
     statistics.tick(Instant::now());
-    breakers.iter().for_each(|breaker| breaker.reset());
+    breakers.iter().for_each(CircuitBreakerHandle::reset);
     statistics.tick(Instant::now());
     assert_eq!(heard.load(SeqCst), 400, "each once, and its end once");
     let kept = std::iter::from_fn(|| alerts.try_next()).count() as u64;
@@ -316,5 +316,4 @@ async fn who_keeps_watch_tells_without_calls_and_ends_with_the_statistics() {
     drop(statistics);
     watch.await.expect("it ends");
     assert_eq!(alerts.next().await, None);
-    drop(bare("another"));
 }

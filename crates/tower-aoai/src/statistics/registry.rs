@@ -13,7 +13,7 @@ static ALL: LazyLock<Mutex<Vec<Weak<Shared>>>> = LazyLock::new(Mutex::default);
 
 /// The statistics of every stack of this process that is still there, oldest first: at most 1,024.
 ///
-/// A stack is there as long as something holds its [`Statistics`], or a recorder of theirs.
+/// A stack is there as long as something holds its [`Statistics`].
 #[must_use]
 pub fn all_stacks() -> Vec<Statistics> {
     ALL.lock().iter().filter_map(Weak::upgrade).map(Statistics::of).collect()

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -246,20 +246,30 @@ fn see_cost(handle: &CostHandle) -> CostSight {
     CostSight { budgets: cost.budgets, refused_unpriced: cost.refused_unpriced, unpriced }
 }
 
-impl Recorder for Shared {
+/// Tells the statistics, as long as they are there: handles know layers, and these know their recorders.
+#[derive(Debug)]
+pub(crate) struct Told(pub(crate) Weak<Shared>);
+
+impl Recorder for Told {
     fn call_began(&self, _: Operation) {
-        self.in_flight.fetch_add(1, Relaxed);
+        if let Some(shared) = self.0.upgrade() {
+            shared.in_flight.fetch_add(1, Relaxed);
+        }
     }
 
     fn call(&self, record: &CallRecord) {
-        // One that began before the statistics were there is not counted below zero.
-        let _ = self.in_flight.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1));
-        self.meter.lock().call(record);
-        self.look_in_passing(record.ended);
+        if let Some(shared) = self.0.upgrade() {
+            // One that began before the statistics were there is not counted below zero.
+            let _ = shared.in_flight.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1));
+            shared.meter.lock().call(record);
+            shared.look_in_passing(record.ended);
+        }
     }
 
     fn attempt(&self, record: &AttemptRecord) {
-        self.meter.lock().attempt(record);
+        if let Some(shared) = self.0.upgrade() {
+            shared.meter.lock().attempt(record);
+        }
     }
 }
 

@@ -12,12 +12,12 @@ use super::{
     alerts::Alerts,
     handles::StackHandles,
     registry,
-    shared::{RECENT, Shared},
+    shared::{RECENT, Shared, Told},
     snapshot::{EndpointSnapshot, MILLIS, ModelSnapshot, SpendSnapshot, WindowSnapshot},
 };
 use crate::telemetry::Recorder;
 
-/// The statistics of one stack; clones show the same.
+/// The statistics of one stack; clones show the same. To be kept as long as they are to be told anything.
 #[derive(Clone)]
 pub struct Statistics {
     shared: Arc<Shared>,
@@ -61,9 +61,12 @@ impl Statistics {
     /// What is to be told of every call and attempt: for
     /// [`CallTelemetryLayer`](crate::telemetry::CallTelemetryLayer) and
     /// [`AttemptTelemetryLayer`](crate::telemetry::AttemptTelemetryLayer).
+    ///
+    /// It does not keep the statistics: once the last of these is dropped, it tells nobody. Else handles, which know their
+    /// layers, and layers, which know their recorders, would keep each other for ever.
     #[must_use]
     pub fn recorder(&self) -> Arc<dyn Recorder> {
-        Arc::<Shared>::clone(&self.shared)
+        Arc::new(Told(Arc::downgrade(&self.shared)))
     }
 
     /// Takes the handles of a stack that was made anew, under a name of its own or the same. The history stays; of
