@@ -60,8 +60,8 @@ mod tests {
     use super::*;
     use crate::step::root;
 
-    /// One has a step of its own, one runs until it is stopped, and three measure for minutes.
-    const OTHERS: &[&str] = &["quickstart", "simulator", "outage", "overload", "spill"];
+    /// Two have a step of their own, one runs until it is stopped, and three measure for minutes.
+    const OTHERS: &[&str] = &["quickstart", "simulator", "statistics", "outage", "overload", "spill"];
 
     /// The names of the files in a folder, those in Rust; of none where there is no such folder.
     fn sources(folder: &Path) -> Vec<String> {
