@@ -1,9 +1,12 @@
-//! The README's code, run, and compared with the README to the letter.
+//! The README's code, run where it needs no account, and compared with the README to the letter.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use tower::{BoxError, ServiceExt};
-use tower_aoai_simulator::{Deployment, Simulator};
+use tower_aoai::{Stack, config::Config, core::Served};
+use tower_aoai_simulator::{Deployment, Scripted, Simulator};
 
 const README: &str = include_str!("../README.md");
 const THIS: &str = include_str!("readme.rs");
@@ -66,5 +69,50 @@ async fn the_test_of_the_readme_passes() -> Result<(), BoxError> {
     assert_eq!(client.journal().len(), 2);
     // [end]
     assert_in_readme("test");
+    Ok(())
+}
+
+/// Compiled, not run: it wants the environment of a user.
+async fn a_client_from_the_environment() -> Result<(), BoxError> {
+    // [client]
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full};
+    use tower::ServiceExt;
+    use tower_aoai::Stack;
+
+    let stack = Stack::from_env()?;
+    let body = r#"{"messages":[{"role":"user","content":"Hello"}]}"#;
+    let request = http::Request::post("/openai/v1/chat/completions").body(Full::<Bytes>::from(body))?;
+    let answer = stack.oneshot(request).await?.into_body().collect().await?;
+    println!("{}", String::from_utf8_lossy(&answer.to_bytes()));
+    // [end]
+    Ok(())
+}
+
+#[test]
+fn the_first_lines_of_the_readme_compile() {
+    drop(a_client_from_the_environment());
+    assert_in_readme("client");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_file_of_the_readme_puts_the_ptu_first_and_spills() -> Result<(), BoxError> {
+    let (_, rest) = README.split_once("```toml\n[[resources]]").expect("the README shows a file");
+    let (file, _) = rest.split_once("```").expect("the file ends");
+    let file = format!("[[resources]]{file}").replace("${CONTOSO_KEY}", "0123456789abcdef");
+    let client = Simulator::builder()
+        .deployment(Deployment::provisioned("chat-ptu").units(50))
+        .deployment(Deployment::standard("chat").tokens_per_minute(450_000))
+        .build();
+    let stack = Stack::builder(Config::from_toml_str(&file)?).transport(client.clone()).build()?;
+    for (hint, who) in [(Duration::from_millis(400), "provisioned"), (Duration::from_secs(5), "standard")] {
+        client.script("chat-ptu").then(Scripted::rate_limited(hint));
+        let request = http::Request::post("/openai/v1/chat/completions")
+            .body(Full::<Bytes>::from(r#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hello"}]}"#))?;
+        let response = stack.clone().oneshot(request).await?;
+        assert_eq!(response.status(), 200);
+        let served = response.extensions().get::<Served>().expect("an answer says who served it");
+        assert_eq!(served.leg.as_deref(), Some(who));
+    }
     Ok(())
 }
