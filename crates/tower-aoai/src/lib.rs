@@ -1,7 +1,67 @@
-//! Small tower layers that make Azure OpenAI dependable for the people who call it.
+//! Small tower layers, and a preset that stacks them, that make Azure OpenAI dependable for the people who call it.
 //!
-//! Every layer of the workspace, each behind a feature of its crate's name, all on by default. **The preset stack and
-//! its configuration are not there as yet**; until then a stack is composed by hand:
+//! Azure OpenAI answers 429 when a deployment's tokens or requests are spent, when a provisioned deployment is full, when
+//! a region has no capacity. What is here waits as long as is needed and no longer, goes elsewhere where that is sooner
+//! or cheaper, and accounts for every token and dollar.
+//!
+//! # Begin
+//!
+//! With `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY` and `AZURE_OPENAI_DEPLOYMENT` in the environment:
+//!
+//! ```no_run
+//! use bytes::Bytes;
+//! use http_body_util::{BodyExt, Full};
+//! use tower::ServiceExt;
+//! use tower_aoai::Stack;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let stack = Stack::from_env()?;
+//! let body = r#"{"messages":[{"role":"user","content":"Hello"}]}"#;
+//! let request = http::Request::post("/openai/v1/chat/completions").body(Full::<Bytes>::from(body))?;
+//! let answer = stack.oneshot(request).await?.into_body().collect().await?;
+//! println!("{}", String::from_utf8_lossy(&answer.to_bytes()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Stack`] is a `tower::Service` over `http::Request`s: clone it, give it to async-openai, put it into an axum
+//! application's state. Its answers stream. A call that is dropped leaves nothing behind, and one that fails says why: each
+//! error is a [`core::Error`], each refusal of ours a [`core::Rejected`] that names the layer, the reason, and until when.
+//!
+//! # Which way in
+//!
+//! | you want | see |
+//! |---|---|
+//! | a client that works, from code, a TOML file or the environment | [`stack`], [`config`] |
+//! | single layers in a stack you have | [`ServiceBuilderExt`], and the layers below |
+//! | no account, or a test | the crate `tower-aoai-simulator`: a service, and a server |
+//! | to see what goes on | [`statistics`], [`telemetry`] |
+//! | many requests at once, or the same ones again | [`batch`], [`merge`], and `cache` (feature `cache`) |
+//! | a connection to the service, and nothing else | [`transport`] |
+//!
+//! # Layers, from the door to the transport
+//!
+//! | | layer | its one idea |
+//! |---|---|---|
+//! | door | [`RejectedResponseLayer`](core::RejectedResponseLayer) | refusals as answers, in OpenAI's shape |
+//! | | [`PrepareLayer`](core::PrepareLayer) | the body into memory, read once |
+//! | | [`CallTelemetryLayer`](telemetry::CallTelemetryLayer) | a span and a record for each call |
+//! | | [`ContextWindowLayer`](context_window::ContextWindowLayer) | prompts counted, refused, or cut so that they fit |
+//! | | [`CostLayer`](cost::CostLayer) | usage into money, by tag; budgets that hold |
+//! | | [`DeadlineLayer`](core::DeadlineLayer) | one instant for everything below |
+//! | | [`FallbackLayer`](fallback::FallbackLayer) | ordered alternatives: PTU, then standard; another model or provider |
+//! | each leg | [`RetryAfterLayer`](retry_after::RetryAfterLayer) | again when, and only when, the server says or physics allows |
+//! | | [`BalanceLayer`](balance::BalanceLayer) | the endpoint that would finish first |
+//! | each endpoint | [`CircuitBreakerLayer`](circuit_breaker::CircuitBreakerLayer) | health, and only health |
+//! | | [`TokenBucketLayer`](token_bucket::TokenBucketLayer) | tokens, requests and calls in flight reserved before the send |
+//! | | [`EndpointLayer`](endpoint::EndpointLayer) | address, deployment, credential |
+//! | | [`AttemptTelemetryLayer`](telemetry::AttemptTelemetryLayer) | a span and a record for each attempt |
+//! | | [`IncludeUsageLayer`](core::IncludeUsageLayer), [`ObserveLayer`](core::ObserveLayer) | what an answer means and used, read once |
+//! | | [`AttemptTimeoutLayer`](core::AttemptTimeoutLayer) | how long one attempt may take |
+//!
+//! Each works alone, too, around any service over `http::Request`s, and says what it falls back to without the others. By
+//! hand:
 //!
 //! ```
 //! use std::time::Duration;
@@ -31,21 +91,21 @@
 //! # }
 //! ```
 //!
-//! # From the door to the transport
+//! # Features
 //!
-//! | | layer | state |
+//! | feature | default | |
 //! |---|---|---|
-//! | door | [`RejectedResponseLayer`](core::RejectedResponseLayer), [`PrepareLayer`](core::PrepareLayer) | works |
-//! | | `ContextWindowLayer` | works; counts exactly with feature `bpe`, and splits texts with feature `chunk` |
-//! | | `CostLayer` | works |
-//! | | [`DeadlineLayer`](core::DeadlineLayer) | works |
-//! | | `FallbackLayer` | works |
-//! | each leg | `RetryAfterLayer` | works |
-//! | | `BalanceLayer` | works |
-//! | each endpoint | `CircuitBreakerLayer` | works |
-//! | | `TokenBucketLayer` | works |
-//! | | `EndpointLayer` | works |
-//! | | [`IncludeUsageLayer`](core::IncludeUsageLayer), [`ObserveLayer`](core::ObserveLayer), [`AttemptTimeoutLayer`](core::AttemptTimeoutLayer) | works |
+//! | `balance`, `circuit-breaker`, `context-window`, `cost`, `endpoint`, `fallback`, `retry-after`, `token-bucket` | yes | the layer of that name |
+//! | `stack`, `config`, `statistics`, `telemetry`, `transport` | yes | the preset and its parts; each brings what it needs |
+//! | `batch`, `merge`, `service-builder` | yes | many requests as a stream; embeddings in one request; the layers by name on `ServiceBuilder` |
+//! | `cache` | no | answers kept for those who ask the same again |
+//! | `metrics` | no | calls and attempts as metrics, for the exporter of your choice |
+//! | `entra` | no | Microsoft Entra ID, by azure_identity |
+//! | `bpe` | no | exact token counts: 35 MB of tables and a minute of build |
+//! | `chunk` | no | the splitter of long texts |
+//! | `native-roots` | no | trusts the system's certificates in place of those built in |
+//!
+//! With `default-features = false` and the layers' own features, nothing of the preset is built.
 
 pub use tower_aoai_core as core;
 
