@@ -15,7 +15,7 @@ use one_endpoint::{Layers, chat, cost, message, small};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower_aoai::{
-    circuit_breaker::{CircuitBreakerHandle, CircuitBreakerLayer},
+    circuit_breaker::{CircuitBreakerHandle, CircuitBreakerLayer, CircuitPolicy, CircuitState},
     context_window::{ContextWindowLayer, Model, Models, Policy},
     core::Outcome,
     cost::{Budget, Money, Period},
@@ -72,15 +72,34 @@ async fn breaker_open_once_for_each_outage_however_often_it_is_probed() {
 
 #[tokio::test(start_paused = true)]
 async fn breaker_open_is_told_also_where_it_closed_before_anybody_looked() {
+    let simulator = simulator();
+    simulator.script("gpt-4o").times(5, &Scripted::plain_text_503());
+    let policy = CircuitPolicy::new().fixed_break(Duration::from_millis(100)).successes_to_close(1);
+    let breaker = CircuitBreakerLayer::of(policy).expect("a valid policy");
+    let handle = breaker.handle();
+    let mut bench = Layers { breaker, ..Layers::default() }.over(&simulator);
+    for _ in 0..5 {
+        assert!(!bench.call(small()).await);
+    }
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(bench.call(small()).await);
+    assert_eq!((handle.snapshot().opened, handle.snapshot().state), (1, CircuitState::Closed));
+    assert_eq!(bench.turns(), []);
+    bench.quiet(1).await;
+    assert_eq!(bench.turns(), [(AlertKind::BreakerOpen, Raised)]);
+    bench.quiet(60).await;
+    assert_eq!(bench.turns(), [(AlertKind::BreakerOpen, Resolved)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn breaker_open_by_hand_is_told_if_it_lasts() {
     let breaker = CircuitBreakerLayer::new();
     let handle = breaker.handle();
     let mut bench = Layers { breaker, ..Layers::default() }.over(&simulator());
-    for _ in 0..5 {
-        handle.trip();
-        handle.reset();
-    }
+    handle.trip();
+    handle.reset();
     bench.quiet(1).await;
-    assert_eq!(bench.turns(), [], "by hand, and over: nobody is to be told");
+    assert_eq!(bench.turns(), []);
     handle.trip();
     bench.quiet(10).await;
     handle.reset();
