@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
-use tower_aoai_core::{Admission, Availability, CallContext, Load, Outcome};
+use tower_aoai_core::{Admission, Availability, CallContext, Load, Outcome, Rejected};
 
 use crate::{
     Strategy,
@@ -93,6 +93,11 @@ impl Seat {
             learned: Learned::default(),
         };
         Arc::new(Self { name, tier, slot, gates, figures: Mutex::new(figures), emptied: Notify::new() })
+    }
+
+    /// What it would say to a call that it never lets in.
+    pub(crate) fn refusal(&self, context: &CallContext) -> Option<Rejected> {
+        self.gates.iter().find_map(|gate| gate.refusal(context))
     }
 
     pub(crate) fn gates(&self) -> &[Arc<dyn Availability>] {

@@ -40,6 +40,7 @@ pub(crate) fn select(
         Choice::Refuse { is_late, until } => {
             let reason = if is_late { late(context) } else { Reason::NoEndpoint };
             let theirs = spurned.refusal().filter(|_| all_said_no).cloned();
+            let theirs = theirs.or_else(|| never(lineup, context).filter(|_| until.is_none() && !is_late));
             let rejected = theirs.unwrap_or_else(|| Rejected::new(reason, NAME));
             Err(match until {
                 Some(until) => rejected.until(until),
@@ -47,6 +48,13 @@ pub(crate) fn select(
             })
         }
     }
+}
+
+/// What all members would say to the call, if they agree that they never let it in, and why.
+fn never(lineup: &Lineup, context: &CallContext) -> Option<Rejected> {
+    let mut refusals = lineup.seats.iter().map(|seat| seat.refusal(context));
+    let first = refusals.next()??;
+    refusals.all(|other| other.is_some_and(|other| other.reason() == first.reason())).then_some(first)
 }
 
 /// Why a call is not started whose time is up.

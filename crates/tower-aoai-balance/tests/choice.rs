@@ -182,6 +182,23 @@ async fn an_attempt_that_was_refused_unsent_is_the_next_members() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_too_large_for_all_is_told_so() {
+    use tower_aoai_token_bucket::{Quota, TokenBucketLayer};
+
+    let refused = async |quotas: [u64; 2]| {
+        let [a, b] = quotas.map(|tokens| TokenBucketLayer::of(Quota::standard(tokens)));
+        let layer = balance!(Strategy::default(), [("a", 0, a), ("b", 0, b)]);
+        let log = Log::default();
+        let mut request = chat();
+        CallContext::of(&mut request).amend_call(|call| call.max_output_tokens = Some(5_000));
+        let answer = layer.layer(answering(&log, |_| answer(200))).oneshot(request).await;
+        answer.err().and_then(|error| error.rejected().map(|refused| (refused.reason(), refused.by())))
+    };
+    assert_eq!(refused([1_000, 2_000]).await, Some((Reason::TooLarge, "token bucket")));
+    assert_eq!(refused([1_000, 20_000]).await, None, "it fits into one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_all_refuse_after_all_each_is_asked_once_and_the_refusal_is_theirs_or_ours() {
     let soon = Instant::now() + SECOND;
     let refused = async |reasons: [Reason; 2]| {

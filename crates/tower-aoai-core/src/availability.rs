@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::time::Instant;
 
-use crate::CallContext;
+use crate::{CallContext, Rejected};
 
 /// When a layer would let a call through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,14 @@ pub trait Availability: fmt::Debug + Send + Sync {
 
     /// How busy the state is.
     fn load(&self) -> Load;
+
+    /// What this layer would say to a call that it will never let through, for the call's own sake: a caller is told that
+    /// rather than that nobody has room. Default `None`: it is not that.
+    ///
+    /// Must not block, wait or reserve anything.
+    fn refusal(&self, _call: &CallContext) -> Option<Rejected> {
+        None
+    }
 }
 
 /// A layer whose state can be asked.

@@ -155,6 +155,10 @@ impl Store for Local {
         self.look(|desk| desk.admission(from, ask))
     }
 
+    fn can_ever(&self, charge: Charge) -> bool {
+        self.look(|desk| desk.ledger.can_ever(charge))
+    }
+
     fn load(&self) -> Load {
         self.look(|desk| Load::new(desk.ledger.in_flight(), desk.queued()))
     }

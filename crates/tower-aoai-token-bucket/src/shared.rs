@@ -10,10 +10,11 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tower_aoai_core::{Admission, Availability, CallContext, Load, Usage};
+use tower_aoai_core::{Admission, Availability, CallContext, Load, Reason, Rejected, Usage};
 
 use crate::{
     Accounting, Ask, Charge, Estimate, Prediction, Store,
+    desk::NAME,
     lengths::{Kind, Lengths},
 };
 
@@ -88,6 +89,11 @@ impl<St: Store> Availability for Shared<St> {
 
     fn load(&self) -> Load {
         self.store.load()
+    }
+
+    fn refusal(&self, call: &CallContext) -> Option<Rejected> {
+        let fits = self.store.can_ever(self.ask(call).charge);
+        (!fits).then(|| Rejected::new(Reason::TooLarge, NAME))
     }
 }
 

@@ -68,6 +68,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// How busy it is, as far as is known here.
     fn load(&self) -> Load;
+
+    /// Whether a charge can ever be granted, as far as is known here. Default: it can.
+    fn can_ever(&self, _charge: Charge) -> bool {
+        true
+    }
 }
 
 /// What a call asks of a quota.
