@@ -18,7 +18,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tower::{Service, ServiceExt};
-use tower_aoai::retry_after::RetryReason;
+use tower_aoai::{
+    core::{BoxError, Error, Reason},
+    retry_after::RetryReason,
+    telemetry::{CallRecord, Recorder},
+};
 use tower_aoai_simulator::{COMPLETION_TOKENS_HEADER, Simulator};
 
 use crate::{
@@ -52,8 +56,40 @@ pub(crate) fn bare(scenario: &Scenario) -> Tally {
     })
 }
 
-/// Every call goes through the stack.
-pub(crate) fn stacked(scenario: &Scenario) -> Tally {
+/// How long all calls together waited in the stack.
+#[derive(Debug, Default)]
+struct Waited(Mutex<Duration>);
+
+impl Waited {
+    fn get(&self) -> Duration {
+        *self.0.lock()
+    }
+}
+
+impl Recorder for Waited {
+    fn call(&self, record: &CallRecord) {
+        *self.0.lock() += record.waited;
+    }
+}
+
+/// Every call goes through the whole preset.
+pub(crate) fn preset(scenario: &Scenario) -> Tally {
+    simulated(|| async {
+        let simulator = scenario.simulator();
+        let retries = Arc::new(Mutex::new(Vec::new()));
+        let waited = Arc::new(Waited::default());
+        let service = crate::preset::preset(scenario, simulator.clone(), Arc::clone(&retries), waited.clone());
+        let mut tally = with_attempts(drive("preset", scenario, service).await, &simulator);
+        for event in &*retries.lock() {
+            *tally.retries.entry(label(event.reason)).or_default() += 1;
+        }
+        tally.waited = waited.get();
+        tally
+    })
+}
+
+/// Every call goes through retries, and nothing else.
+pub(crate) fn retried(scenario: &Scenario) -> Tally {
     simulated(|| async {
         let simulator = scenario.simulator();
         let retries = Arc::new(Mutex::new(Vec::new()));
@@ -63,7 +99,7 @@ pub(crate) fn stacked(scenario: &Scenario) -> Tally {
             ready(())
         });
         let service = stack(simulator.clone(), retry);
-        let mut tally = with_attempts(drive("stacked", scenario, service).await, &simulator);
+        let mut tally = with_attempts(drive("retried", scenario, service).await, &simulator);
         for event in &*retries.lock() {
             *tally.retries.entry(label(event.reason)).or_default() += 1;
             tally.waited += event.delay;
@@ -86,7 +122,7 @@ async fn drive<S, B>(name: &'static str, scenario: &Scenario, service: S) -> Tal
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
-    S::Error: Send,
+    S::Error: Into<BoxError> + Send,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Send,
@@ -119,6 +155,8 @@ where
     tally
 }
 
+const TOO_LARGE: &str = "429, larger than the quota";
+
 struct Failure {
     kind: String,
     is_unavoidable: bool,
@@ -127,15 +165,22 @@ struct Failure {
 async fn answer<S, B>(service: S, ask: &Ask) -> Result<(), Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
     B: Body,
 {
     let failure = |kind: &str| Failure { kind: kind.to_owned(), is_unavoidable: false };
-    let response = service.oneshot(request(ask)).await.map_err(|_| failure("no connection"))?;
+    let response = service.oneshot(request(ask)).await.map_err(|error| match Error::flatten(error).rejected() {
+        Some(refused) if refused.reason() == Reason::TooLarge => {
+            Failure { kind: TOO_LARGE.to_owned(), is_unavoidable: true }
+        }
+        Some(refused) => failure(refused.reason().code()),
+        None => failure("no connection"),
+    })?;
     let status = response.status();
     // A day is Azure's way of saying: never, for a request of this size. A 400 is the caller's own mistake.
     let is_never = response.headers().get("retry-after").is_some_and(|value| value == "86400");
     let is_unavoidable = is_never || status == StatusCode::BAD_REQUEST;
-    let kind = if is_never { "429, larger than the quota".to_owned() } else { status.to_string() };
+    let kind = if is_never { TOO_LARGE.to_owned() } else { status.to_string() };
     let body = response.into_body().collect().await;
     if !status.is_success() {
         return Err(Failure { kind, is_unavoidable });
@@ -187,10 +232,13 @@ mod tests {
     #[test]
     fn the_stack_saves_every_call_that_can_be_saved() {
         let scenario = Scenario::new(1, 0.9, 1);
-        let (bare, stacked) = (bare(&scenario), stacked(&scenario));
+        let (bare, stacked, whole) = (bare(&scenario), retried(&scenario), preset(&scenario));
         assert!(bare.failed.len() > 1, "{:?}", bare.failed);
         assert_eq!(stacked.failed.values().sum::<usize>(), stacked.unavoidable, "{:?}", stacked.failed);
         assert_eq!(stacked.times.len() + stacked.unavoidable, stacked.calls);
         assert_eq!(stacked.attempts, stacked.calls + stacked.retries.values().sum::<usize>());
+        assert_eq!(whole.failed.values().sum::<usize>(), whole.unavoidable, "{:?}", whole.failed);
+        assert_eq!(whole.times.len() + whole.unavoidable, whole.calls);
+        assert!(whole.attempts < stacked.attempts);
     }
 }

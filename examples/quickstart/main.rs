@@ -1,12 +1,13 @@
 //! Azure OpenAI's 429s, with a tower stack and without it, in less than a minute and without a key.
 //!
-//! Two runs of the same traffic against the simulator in this process: bare, and through [`stack`]. Time is simulated,
-//! so ten minutes of traffic take seconds. With `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY` and
+//! Three runs of the same traffic against the simulator in this process: bare, through retries alone ([`stack`]), and
+//! through the whole preset ([`preset`]). Time is simulated, so ten minutes of traffic take seconds. With `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY` and
 //! `AZURE_OPENAI_DEPLOYMENT` set, a handful of real calls go through the same stack instead.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line program
 
 mod drive;
 mod live;
+mod preset;
 mod report;
 mod scenario;
 mod stack;
@@ -21,11 +22,11 @@ use clap::Parser;
 
 use crate::scenario::Scenario;
 
-/// Sends the same traffic twice to a simulated Azure OpenAI deployment, bare and through a tower stack, and shows both
-/// side by side.
+/// Sends the same traffic three times to a simulated Azure OpenAI deployment, bare, through retries alone and through the
+/// whole preset, and shows them side by side.
 ///
 /// With AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT set, sends a handful of real calls
-/// through the stack instead (an http:// endpoint works too).
+/// through the retries instead (an http:// endpoint works too).
 #[derive(Debug, Parser)]
 #[command(name = "quickstart")]
 struct Arguments {
@@ -33,7 +34,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=120))]
     minutes: u32,
     /// The traffic's mean demand as a share of the deployment's quota.
-    #[arg(long, default_value_t = 0.85)]
+    #[arg(long, default_value_t = 1.0)]
     load: f64,
     /// Where chance starts; the same seed gives the same run.
     #[arg(long, default_value_t = 7)]
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
 fn simulate(scenario: &Scenario) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{scenario}\n")?;
-    let bare = drive::bare(scenario);
-    let stacked = drive::stacked(scenario);
-    writeln!(out, "{}\n{}", report::table(&bare, &stacked), report::verdict(&stacked))
+    let (bare, retried, whole) = (drive::bare(scenario), drive::retried(scenario), drive::preset(scenario));
+    let runs = [("bare", &bare), ("retries alone", &retried), ("the whole preset", &whole)];
+    writeln!(out, "{}\n{}", report::table(&runs), report::verdict(&retried, &whole))
 }

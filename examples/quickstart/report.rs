@@ -6,26 +6,31 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 
 use crate::drive::Tally;
 
-/// Both runs side by side.
-pub(crate) fn table(bare: &Tally, stacked: &Tally) -> Table {
-    let both = [bare, stacked];
+/// What comes later is of no use to those who ask.
+const SOON: Duration = Duration::from_secs(60);
+
+/// The runs side by side.
+pub(crate) fn table(runs: &[(&str, &Tally)]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["", "bare", "through the stack"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(std::iter::once("").chain(runs.iter().map(|(name, _)| *name)));
     let mut row = |name: &str, cell: &dyn Fn(&Tally) -> String| {
-        table.add_row([name.to_owned(), cell(bare), cell(stacked)]);
+        table.add_row(std::iter::once(name.to_owned()).chain(runs.iter().map(|(_, tally)| cell(tally))));
     };
     row("calls", &|tally| tally.calls.to_string());
     row("answered", &|tally| share(tally.times.len(), tally.calls));
-    for kind in both.iter().flat_map(|tally| tally.failed.keys()).collect::<BTreeSet<_>>() {
+    for kind in runs.iter().flat_map(|(_, tally)| tally.failed.keys()).collect::<BTreeSet<_>>() {
         row(&format!("failed: {kind}"), &|tally| share(tally.failed.get(kind).copied().unwrap_or(0), tally.calls));
     }
+    row("answered within a minute", &|tally| {
+        share(tally.times.iter().filter(|time| **time <= SOON).count(), tally.calls)
+    });
     row("attempts per call", &|tally| format!("{:.2}", ratio(tally.attempts, tally.calls)));
-    row("waited for retries, per call", &|tally| {
+    row("waited here, per call", &|tally| {
         format!("{:.2} s", tally.waited.as_secs_f64() / ratio(tally.calls, 1).max(1.0))
     });
     row("p50 of the answered", &|tally| seconds(percentile(&tally.times, 50)));
     row("p99 of the answered", &|tally| seconds(percentile(&tally.times, 99)));
-    for hint in both.iter().flat_map(|tally| tally.retries.keys()).collect::<BTreeSet<_>>() {
+    for hint in runs.iter().flat_map(|(_, tally)| tally.retries.keys()).collect::<BTreeSet<_>>() {
         row(hint, &|tally| tally.retries.get(hint).copied().unwrap_or(0).to_string());
     }
     for column in table.column_iter_mut().skip(1) {
@@ -35,13 +40,15 @@ pub(crate) fn table(bare: &Tally, stacked: &Tally) -> Table {
 }
 
 /// One sentence on what is left.
-pub(crate) fn verdict(stacked: &Tally) -> String {
-    let failed: usize = stacked.failed.values().sum();
-    let avoidable = failed - stacked.unavoidable;
+pub(crate) fn verdict(retried: &Tally, whole: &Tally) -> String {
+    let avoidable = |tally: &Tally| tally.failed.values().sum::<usize>() - tally.unavoidable;
     format!(
-        "Through the stack {avoidable} calls failed that could have been saved. {} could not have been:\n\
-         they ask for more than the deployment can ever give at once.",
-        stacked.unavoidable
+        "With retries {} calls failed that could have been saved, with the whole preset {}. {} could not have been:\n\
+         they ask for more than the deployment can ever give at once. In a queue nobody overtakes: the many wait for\n\
+         the few, who with retries alone wait for minutes.",
+        avoidable(retried),
+        avoidable(whole),
+        whole.unavoidable
     )
 }
 
@@ -77,11 +84,11 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_of_either_run_has_its_row() {
+    fn every_failure_of_any_run_has_its_row() {
         let mut bare = Tally { calls: 10, ..Tally::default() };
         bare.failed.insert("429 Too Many Requests".to_owned(), 3);
         let stacked = Tally { calls: 10, times: vec![Duration::from_secs(1); 10], ..Tally::default() };
-        let table = table(&bare, &stacked).to_string();
+        let table = table(&[("bare", &bare), ("stacked", &stacked)]).to_string();
         assert!(table.contains("3 (30.0 %)") && table.contains("10 (100.0 %)"), "{table}");
     }
 }

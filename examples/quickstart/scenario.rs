@@ -1,4 +1,4 @@
-//! What both runs have in common: the deployment, the traffic, and what goes wrong.
+//! What all runs have in common: the deployment, the traffic, and what goes wrong.
 
 use std::{fmt, time::Duration};
 
@@ -54,6 +54,11 @@ impl Scenario {
             ask.stream = false;
         }
         asks
+    }
+
+    /// What the deployment can take in a minute: tokens, and requests.
+    pub(crate) const fn quota(&self) -> (u64, u64) {
+        (self.tokens_per_minute, self.requests_per_minute)
     }
 
     fn length(&self) -> Duration {

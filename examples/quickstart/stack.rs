@@ -1,4 +1,4 @@
-//! The stack: this is what there is to copy.
+//! Retries alone, composed by hand.
 
 use std::time::Duration;
 
