@@ -29,7 +29,7 @@ use crate::{
     core::{BoxError, Error},
     cost::CostHandle,
     fallback::FallbackHandle,
-    statistics::{StackHandles, Statistics},
+    statistics::Statistics,
     token_bucket::TokenBucketHandle,
 };
 
@@ -236,7 +236,7 @@ impl Stack {
 
     /// How it does: now, over the last hours, and for a call that is planned; with its alerts.
     ///
-    /// It goes on through reloads. When the stack is gone, its history stays for who has it, and shows no layers.
+    /// It goes on through reloads, and stays for who has it when the stack is gone.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.core.statistics.clone()
@@ -276,13 +276,6 @@ impl Stack {
 
 /// How long the log and the alerts have at the end, also where the calls have used up all patience.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
-
-/// What the statistics show knows the layers, and these tell the statistics.
-impl Drop for Core {
-    fn drop(&mut self) {
-        self.statistics.replace(StackHandles::new(self.statistics.name()));
-    }
-}
 
 impl<B> Service<Request<B>> for Stack
 where
