@@ -84,7 +84,7 @@ impl Default for Images {
 /// assert_eq!(models.get("our-model").map(|model| model.prompt), Some(128_000));
 /// # Ok::<(), tower_aoai_context_window::ModelsError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Models {
     by_name: HashMap<String, Model>,
     as_of: String,
