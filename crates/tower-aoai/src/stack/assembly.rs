@@ -5,6 +5,7 @@ use std::{collections::HashMap, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::Full;
 use pin_project::pin_project;
 use tower::{Layer, ServiceBuilder, util::Oneshot};
 use tower_service::Service;
@@ -29,7 +30,7 @@ use super::{
 use crate::{
     config::{Config, Problem, Problems},
     context_window::{ContextWindowHandle, ContextWindowLayer, Models},
-    core::{BoxError, DeadlineLayer, Error, PrepareLayer, RejectedResponseLayer, RequestBody},
+    core::{BoxError, DeadlineLayer, Error, PrepareLayer, Reason, Rejected, RejectedResponseLayer, RequestBody},
     cost::CostLayer,
     telemetry::CallTelemetryLayer,
 };
@@ -43,6 +44,9 @@ pub(super) struct Assembly {
     pub(super) context_window: (Config, ContextWindowLayer),
     pub(super) windows: Arc<Models>,
     pub(super) cost: CostLayer,
+    /// The same, before it was said how calls are assessed.
+    books: CostLayer,
+    refusals: RejectedResponseLayer,
 }
 
 /// The layers above the transport, before they are put over it.
@@ -155,21 +159,20 @@ impl Assembly {
         let windows = named(models, &plan);
         let context_window = context_window(&config, &windows, former, ground.parts).map_err(&mut note).ok();
         let books = match former {
-            Some(former) => Ok(former.cost.clone()),
-            None => make::cost::books(&config),
+            Some(former) => Ok(former.books.clone()),
+            None => make::cost::books(&config).map(|books| match &ground.parts.map_cost {
+                Some(change) => change(books),
+                None => books,
+            }),
         };
-        let cost = books.and_then(|books| make::cost::assessing(books, &config, prices.clone())).map_err(&mut note);
+        let books = books.map_err(&mut note).unwrap_or_else(|_| CostLayer::off());
+        let cost = make::cost::assessing(books.clone(), &config, prices.clone()).map_err(&mut note);
         let cost = cost.unwrap_or_else(|_| CostLayer::off());
-        let cost = match &ground.parts.map_cost {
-            Some(change) if former.is_none() => change(cost),
-            _ => cost,
-        };
         let maker = Maker {
             parts: ground.parts,
             limits: ground.limits,
             cost: &cost,
             prices: &prices,
-            observe: &config.observe,
             former: former.map_or(&[], |former| &former.chains),
         };
         let mut chains = Vec::new();
@@ -187,9 +190,10 @@ impl Assembly {
             return Err(problems);
         };
         let answers = config.door.answer_refusals == Some(true);
+        let refusals = if answers { RejectedResponseLayer::new() } else { RejectedResponseLayer::off() };
         let prepare = config.door.body_limit.map_or(PrepareLayer::new(), |limit| PrepareLayer::new().body_limit(limit));
         let layers = Layers {
-            rejected: if answers { RejectedResponseLayer::new() } else { RejectedResponseLayer::off() },
+            rejected: refusals,
             prepare,
             telemetry: told(ground.parts),
             door: SlotLayer::new(ground.parts.door.clone()),
@@ -211,7 +215,17 @@ impl Assembly {
             context_window,
             windows: Arc::new(windows),
             cost,
+            books,
+            refusals,
         })
+    }
+
+    /// What is answered to calls that come after the end.
+    pub(super) fn refuse(&self) -> CallFuture {
+        let refusing = self.refusals.layer(tower::service_fn(|_: Request<()>| {
+            std::future::ready(Err::<Response<Full<Bytes>>, Error>(Rejected::new(Reason::ShuttingDown, "stack").into()))
+        }));
+        Box::pin(Erasing { inner: Oneshot::new(refusing, Request::new(())) })
     }
 
     pub(super) fn endpoint(&self, name: &str) -> Option<&EndpointParts> {
@@ -244,7 +258,7 @@ fn context_window(
     own.agents = config.agents.clone();
     own.endpoints = config.endpoints.clone();
     own.models = config.models.clone();
-    if let Some(former) = former.filter(|former| former.context_window.0 == own) {
+    if let Some(former) = former.filter(|former| former.context_window.0 == own && *former.windows == *windows) {
         return Ok(former.context_window.clone());
     }
     let layer = make::context_window::layer(config, windows.clone())?;

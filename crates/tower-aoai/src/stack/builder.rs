@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     circuit_breaker::CircuitBreakerLayer,
-    config::Config,
+    config::{Config, Problem},
     context_window::ContextWindowLayer,
     core::{BoxError, Classify, ObserveLayer, Observer, RequestBody},
     cost::CostLayer,
@@ -196,7 +196,8 @@ impl StackBuilder {
         self
     }
 
-    /// Changes how spend is booked, at the start: more budgets, a callback for their alerts.
+    /// Changes how spend is booked, at the start: more budgets, a callback for their alerts. How calls are assessed, their
+    /// prices included, is said in the configuration, and goes over what is said of it here.
     pub fn map_cost(mut self, change: impl Fn(CostLayer) -> CostLayer + Send + Sync + 'static) -> Self {
         self.parts.map_cost = Some(Arc::new(change));
         self
@@ -211,16 +212,30 @@ impl StackBuilder {
         let Self { config, foundation, parts, limits } = self;
         let foundation = match foundation {
             Some(foundation) => foundation,
-            None => built_in(&config)?,
+            None => built_in(&config).map_err(|error| with_all_else(error, &config))?,
         };
         Stack::make(config, foundation, parts, limits)
     }
 }
 
+/// Whoever corrects the transport is told in one go what is wrong besides.
+fn with_all_else(error: InvalidStack, config: &Config) -> InvalidStack {
+    let mut problems = config.findings().problems;
+    match error {
+        InvalidStack::Config(own) => problems.extend(own.iter().cloned()),
+        other if problems.is_empty() => return other,
+        other => problems.push(Problem::new("transport", other.to_string())),
+    }
+    problems.into()
+}
+
 #[cfg(feature = "transport")]
 fn built_in(config: &Config) -> Result<Box<dyn Foundation>, InvalidStack> {
     use super::make::timeouts;
-    use crate::{config::Proxy, transport::Transport};
+    use crate::{
+        config::Proxy,
+        transport::{InvalidTransport, Transport},
+    };
 
     let section = &config.transport;
     let mut builder = Transport::builder();
@@ -242,14 +257,15 @@ fn built_in(config: &Config) -> Result<Box<dyn Foundation>, InvalidStack> {
     if let Some(time) = section.idle_connection_time {
         builder = builder.idle_connection(time);
     }
-    let transport = builder.build().map_err(InvalidStack::Transport)?;
+    let transport = builder.build().map_err(|error| match error {
+        InvalidTransport::Proxy(_) => vec![Problem::new("transport.proxy", error.to_string())].into(),
+        error => InvalidStack::Transport(error),
+    })?;
     Ok(Box::new(Over(transport)))
 }
 
 #[cfg(not(feature = "transport"))]
 fn built_in(_: &Config) -> Result<Box<dyn Foundation>, InvalidStack> {
-    use crate::config::Problem;
-
     let message = "no transport is given, and there is none built in: give one, or turn the feature `transport` on";
     Err(vec![Problem::new("transport", message)].into())
 }

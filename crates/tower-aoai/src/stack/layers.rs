@@ -88,7 +88,6 @@ pub(super) struct Maker<'a> {
     pub(super) limits: &'a SharedLimits,
     pub(super) cost: &'a CostLayer,
     pub(super) prices: &'a Prices,
-    pub(super) observe: &'a crate::config::ObserveConfig,
     /// Those of the stack as it was: what has not changed goes on as it is.
     pub(super) former: &'a [Chain],
 }
@@ -128,7 +127,7 @@ impl Maker<'_> {
         let mut members = Vec::new();
         let mut endpoints = Vec::new();
         for endpoint in &plan.endpoints {
-            let (member, parts) = self.endpoint(plan, endpoint)?;
+            let (member, parts) = self.endpoint(endpoint)?;
             members.push(member);
             endpoints.push(parts);
         }
@@ -165,16 +164,11 @@ impl Maker<'_> {
         Ok((layers, parts))
     }
 
-    fn endpoint(
-        &self,
-        leg: &LegPlan,
-        plan: &EndpointPlan,
-    ) -> Result<(Member<EndpointLayers>, EndpointParts), Problems> {
+    fn endpoint(&self, plan: &EndpointPlan) -> Result<(Member<EndpointLayers>, EndpointParts), Problems> {
         let parts = self.parts;
         let name: Arc<str> = plan.config.name.as_str().into();
         let state = self.limits.endpoint(
             plan,
-            leg.has_stand_in,
             |quota| match &parts.map_bucket {
                 Some(change) => change(&name, quota),
                 None => TokenBucketLayer::of(quota),
@@ -247,7 +241,7 @@ impl Maker<'_> {
     }
 
     fn watched(&self, name: &str, plan: &EndpointPlan) -> ObserveLayer {
-        let layer = make::timeouts::observe(self.observe, &plan.config.timeouts);
+        let layer = make::timeouts::observe(&plan.observe, &plan.config.timeouts);
         let layer = match &self.parts.classify {
             Some(classify) => layer.classify(Arc::clone(classify)),
             None => layer,
@@ -261,7 +255,7 @@ impl Maker<'_> {
 fn unlimited(plan: &ChainPlan) -> ChainPlan {
     let mut plan = plan.clone();
     for endpoint in plan.legs.iter_mut().flat_map(|leg| &mut leg.endpoints) {
-        endpoint.config.quota = make::quota::rules(&endpoint.config);
+        (endpoint.config.quota, _) = make::quota::rules(&endpoint.config);
         (endpoint.config.ptus, endpoint.config.tokens_per_minute_per_ptu) = (None, None);
     }
     plan

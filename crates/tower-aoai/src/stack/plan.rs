@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::router::Routes;
-use crate::config::{Config, EndpointConfig, LegConfig, ModelConfig, ResourceConfig, UnknownModel};
+use crate::config::{Config, EndpointConfig, LegConfig, ModelConfig, ObserveConfig, ResourceConfig, UnknownModel};
 
 /// The chains of a stack.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +27,6 @@ pub(super) struct LegPlan {
     /// All endpoints are provisioned.
     pub(super) is_provisioned: bool,
     pub(super) endpoints: Vec<EndpointPlan>,
-    /// There is another endpoint, here or in another leg of the chain, while one of these is left alone.
-    pub(super) has_stand_in: bool,
 }
 
 /// One of its endpoints, with all that is said elsewhere of endpoints.
@@ -36,6 +34,9 @@ pub(super) struct LegPlan {
 pub(super) struct EndpointPlan {
     pub(super) config: EndpointConfig,
     pub(super) resource: ResourceConfig,
+    pub(super) observe: ObserveConfig,
+    /// Every chain that has it has another one, too, for while it is left alone.
+    pub(super) has_stand_in: bool,
 }
 
 impl Plan {
@@ -57,17 +58,26 @@ impl Plan {
 }
 
 fn chain(name: &str, model: &ModelConfig, whole: &Config) -> ChainPlan {
-    let has_stand_in = model.legs.iter().map(|leg| leg.endpoints.len()).sum::<usize>() > 1;
     let leg = |leg: &LegConfig| {
         let endpoints = leg.endpoints.iter().filter_map(|name| {
             let config = whole.find_endpoint(name)?.clone();
             let resource = whole.find_resource(&config.resource)?.clone();
-            Some(EndpointPlan { config, resource })
+            let (observe, has_stand_in) = (whole.observe.clone(), has_stand_in(name, whole));
+            Some(EndpointPlan { config, resource, observe, has_stand_in })
         });
         let is_provisioned = whole.is_provisioned(leg);
-        LegPlan { config: leg.clone(), is_provisioned, endpoints: endpoints.collect(), has_stand_in }
+        LegPlan { config: leg.clone(), is_provisioned, endpoints: endpoints.collect() }
     };
     ChainPlan { name: name.into(), margin: model.margin, legs: model.legs.iter().map(leg).collect() }
+}
+
+/// It has one circuit, and the shortest patience of all who meet it there counts.
+fn has_stand_in(endpoint: &str, whole: &Config) -> bool {
+    whole.models.values().all(|model| {
+        let mut others = model.legs.iter().flat_map(|leg| &leg.endpoints);
+        let is_here = others.clone().any(|name| name == endpoint);
+        !is_here || others.any(|name| name != endpoint)
+    })
 }
 
 #[cfg(test)]
@@ -91,7 +101,7 @@ mod tests {
         assert_eq!(plan.chains.len(), 1);
         assert_eq!(endpoints(&plan.chains[0]), [["ptu"], ["payg"]]);
         assert_eq!((plan.routes.default, plan.routes.unnamed), (Some(0), Some(0)));
-        assert!(plan.chains[0].legs[0].is_provisioned && plan.chains[0].legs[0].has_stand_in);
+        assert!(plan.chains[0].legs[0].is_provisioned && plan.chains[0].legs[0].endpoints[0].has_stand_in);
     }
 
     #[test]
@@ -102,7 +112,10 @@ mod tests {
         let plan = Plan::of(&config.effective());
         let chains: Vec<_> = plan.chains.iter().map(|chain| (&*chain.name, endpoints(chain))).collect();
         assert_eq!(chains, [("large", vec![vec!["ptu"], vec!["payg"]]), ("small", vec![vec!["payg"]])]);
-        assert!(!plan.chains[1].legs[0].has_stand_in, "nobody else serves that");
+        let large = &plan.chains[0].legs;
+        assert!(large[0].endpoints[0].has_stand_in);
+        assert!(!large[1].endpoints[0].has_stand_in, "nobody else serves the other name");
+        assert!(!plan.chains[1].legs[0].endpoints[0].has_stand_in);
         assert_eq!(plan.routes.default, None, "there are two, and neither is for all");
     }
 

@@ -49,6 +49,9 @@ pub(super) struct Core {
     statistics: Statistics,
     /// Who holds it makes the stack anew, or ends it.
     changes: Mutex<Changes>,
+    /// Who holds it waits for its end.
+    #[cfg(feature = "transport")]
+    webhook: tokio::sync::Mutex<Option<RunningWebhook>>,
 }
 
 #[derive(Default)]
@@ -56,8 +59,6 @@ struct Changes {
     is_over: bool,
     /// Of the stack as it was: calls may still be under way there.
     past: Vec<Weak<Flight>>,
-    #[cfg(feature = "transport")]
-    webhook: Option<RunningWebhook>,
 }
 
 /// What was left when a stack was [shut down](Stack::shutdown).
@@ -130,15 +131,24 @@ impl Stack {
         }
         let ground = Ground { foundation: &*foundation, parts: &parts, limits: &limits };
         let assembly = Assembly::make(config, &ground, None)?;
+        #[cfg(feature = "transport")]
+        let webhook = tokio::sync::Mutex::new(RunningWebhook::start(&assembly.config, &statistics)?);
+        // What the statistics show knows them: the last thing, for only a stack that is there ends that.
         statistics.replace(sight::handles(&assembly));
-        let changes = Changes {
-            #[cfg(feature = "transport")]
-            webhook: RunningWebhook::start(&assembly.config, &statistics)?,
-            ..Changes::default()
-        };
         let current = ArcSwap::from_pointee(assembly);
-        let changes = Mutex::new(changes);
-        Ok(Self { core: Arc::new(Core { current, foundation, parts, limits, statistics, changes }) })
+        let changes = Mutex::default();
+        Ok(Self {
+            core: Arc::new(Core {
+                current,
+                foundation,
+                parts,
+                limits,
+                statistics,
+                changes,
+                #[cfg(feature = "transport")]
+                webhook,
+            }),
+        })
     }
 
     /// Takes another configuration. New calls go by it; those under way go on as they began, and what this returns tells
@@ -148,7 +158,7 @@ impl Stack {
     /// in place; its circuit is as it was, and so are budgets, books and their log. A circuit whose policy changes begins
     /// closed, and a quota that counts otherwise than before begins unused. Legs of which nothing changes but limits keep
     /// what they have learned. What was said in code goes on to hold. Budgets and the log are those that the stack began
-    /// with, and so are the settings of the transport.
+    /// with, and so are the settings of the transport and of the statistics, and whether spend is booked at all.
     ///
     /// # Errors
     ///
@@ -190,14 +200,12 @@ impl Stack {
         let _ = tokio::time::timeout_at(until, emptied).await;
         let left = until.saturating_duration_since(Instant::now()).max(LAST_PATIENCE);
         let cost = self.cost();
-        let written = tokio::task::spawn_blocking(move || cost.flush(left)).await;
+        let written = tokio::task::spawn_blocking(move || cost.flush(left));
         #[cfg(feature = "transport")]
-        let are_alerts_delivered = match self.take_webhook() {
-            Some(webhook) => webhook.finish(left).await,
-            None => true,
-        };
+        let are_alerts_delivered = tokio::time::timeout(left, self.deliver_alerts()).await.unwrap_or(false);
         #[cfg(not(feature = "transport"))]
         let are_alerts_delivered = true;
+        let written = written.await;
         Leftover {
             calls: flights.iter().map(|flight| flight.under_way()).sum(),
             is_log_written: written.unwrap_or(false),
@@ -206,8 +214,11 @@ impl Stack {
     }
 
     #[cfg(feature = "transport")]
-    fn take_webhook(&self) -> Option<RunningWebhook> {
-        self.core.changes.lock().webhook.take()
+    async fn deliver_alerts(&self) -> bool {
+        match &mut *self.core.webhook.lock().await {
+            Some(webhook) => webhook.finish().await,
+            None => true,
+        }
     }
 
     fn close(&self) -> Vec<Arc<Flight>> {
@@ -306,7 +317,7 @@ where
         let current = self.core.current.load();
         match current.flight.board() {
             Some(ticket) => StackFuture::calling(current.entrance.call(request.map(AskBody::of)), ticket),
-            None => StackFuture::refused(),
+            None => StackFuture::refused(current.refuse()),
         }
     }
 }

@@ -1,17 +1,17 @@
 //! What endpoints have used and how they do, by name, for all stacks that share it.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, hash::Hash, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    make::{self, problem},
+    make::{self, problem, quota::Rules},
     plan::EndpointPlan,
 };
 use crate::{
     circuit_breaker::CircuitBreakerLayer,
-    config::{CircuitBreakerConfig, Problems, QuotaConfig, ResourceConfig},
+    config::{CircuitBreakerConfig, Problems, ResourceConfig},
     endpoint::TokenCache,
     token_bucket::{Limits, Quota, TokenBucketLayer},
 };
@@ -25,8 +25,9 @@ const KEPT_UNUSED: Duration = Duration::from_secs(15 * 60);
 /// Each stack has one of its own, unless it is [given](super::StackBuilder::shared_limits) one. Clones are the same.
 ///
 /// Stacks that share are expected to say the same of an endpoint. Where they do not, the limits of the one that was built,
-/// or reloaded, last are those of all; and one that *counts* otherwise (its window, its order of waiting) has a quota of
-/// its own.
+/// or reloaded, last are those of all. One that *counts* otherwise (its window, its order of waiting) has a quota of its
+/// own, and one whose circuit follows another policy a circuit of its own; the policy is another one, too, where no other
+/// endpoint can stand in.
 ///
 /// ```
 /// use tower_aoai::{
@@ -54,10 +55,13 @@ pub struct SharedLimits {
 
 #[derive(Default)]
 struct Known {
-    buckets: HashMap<BucketKey, Kept<Bucket>>,
-    breakers: HashMap<EndpointKey, Kept<Breaker>>,
-    credentials: HashMap<String, Kept<Credential>>,
+    buckets: Keeping<BucketKey, Bucket>,
+    breakers: Keeping<EndpointKey, Breaker>,
+    credentials: Keeping<String, Credential>,
 }
+
+/// More than one under a key only while those who have them say different things of it.
+type Keeping<K, T> = HashMap<K, Vec<Kept<T>>>;
 
 /// Which deployment it is, under a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -82,7 +86,7 @@ struct Kept<T> {
 
 /// A quota and how it counts.
 pub(super) struct Bucket {
-    rules: QuotaConfig,
+    rules: Rules,
     /// As they were configured last.
     limits: Mutex<Limits>,
     pub(super) layer: TokenBucketLayer,
@@ -131,7 +135,6 @@ impl SharedLimits {
     pub(super) fn endpoint(
         &self,
         plan: &EndpointPlan,
-        has_stand_in: bool,
         quota: impl FnOnce(Quota) -> TokenBucketLayer,
         breaker: impl FnOnce(CircuitBreakerLayer) -> CircuitBreakerLayer,
     ) -> Result<EndpointState, Problems> {
@@ -145,11 +148,11 @@ impl SharedLimits {
             None => BucketKey::Own(key.clone()),
         };
         let mut known = self.known.lock();
-        let policy = (plan.config.circuit_breaker.clone(), has_stand_in);
-        let breaker = match known.breakers.get_mut(&key).filter(|kept| kept.state.policy == policy) {
-            Some(kept) => kept.take(),
+        let policy = (plan.config.circuit_breaker.clone(), plan.has_stand_in);
+        let breaker = match find(&mut known.breakers, &key, |breaker: &Breaker| breaker.policy == policy) {
+            Some(breaker) => breaker,
             None => {
-                let layer = make::breaker::layer(&policy.0, has_stand_in).map_err(|error| {
+                let layer = make::breaker::layer(&policy.0, policy.1).map_err(|error| {
                     problem(format!("endpoints.{}.circuit_breaker", plan.config.name), error.to_string())
                 })?;
                 let layer = breaker(layer.name(plan.config.name.as_str()));
@@ -157,8 +160,8 @@ impl SharedLimits {
             }
         };
         let rules = make::quota::rules(&plan.config);
-        let bucket = match known.buckets.get_mut(&bucket_key).filter(|kept| kept.state.rules == rules) {
-            Some(kept) => kept.take(),
+        let bucket = match find(&mut known.buckets, &bucket_key, |bucket: &Bucket| bucket.rules == rules) {
+            Some(bucket) => bucket,
             None => {
                 let layer = quota(make::quota::quota(&plan.config));
                 let limits = Mutex::new(make::quota::limits(&plan.config));
@@ -175,8 +178,8 @@ impl SharedLimits {
         make: impl FnOnce() -> Result<Option<TokenCache>, Problems>,
     ) -> Result<Arc<Credential>, Problems> {
         let mut known = self.known.lock();
-        match known.credentials.get_mut(&resource.name).filter(|kept| kept.state.resource == *resource) {
-            Some(kept) => Ok(kept.take()),
+        match find(&mut known.credentials, &resource.name, |credential| credential.resource == *resource) {
+            Some(credential) => Ok(credential),
             None => {
                 let credential = Credential { resource: resource.clone(), tokens: make()? };
                 Ok(keep(&mut known.credentials, resource.name.clone(), credential))
@@ -187,26 +190,41 @@ impl SharedLimits {
     /// Lets go of what nobody has had for a while.
     pub(super) fn tidy(&self, now: Instant) {
         let Known { buckets, breakers, credentials } = &mut *self.known.lock();
-        buckets.retain(|_, kept| kept.is_wanted(now));
-        breakers.retain(|_, kept| kept.is_wanted(now));
-        credentials.retain(|_, kept| kept.is_wanted(now));
+        tidy(buckets, now);
+        tidy(breakers, now);
+        tidy(credentials, now);
     }
 }
 
-fn keep<K: std::hash::Hash + Eq, T>(known: &mut HashMap<K, Kept<T>>, key: K, state: T) -> Arc<T> {
+fn find<K: Hash + Eq, T>(keeping: &mut Keeping<K, T>, key: &K, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+    let kept = keeping.get_mut(key)?.iter_mut().find(|kept| is_it(&kept.state))?;
+    kept.unused_since = None;
+    Some(Arc::clone(&kept.state))
+}
+
+/// Beside what others have under that key; what nobody has there gives way.
+fn keep<K: Hash + Eq, T>(keeping: &mut Keeping<K, T>, key: K, state: T) -> Arc<T> {
     let state = Arc::new(state);
-    known.insert(key, Kept { state: Arc::clone(&state), unused_since: None });
+    let kept = keeping.entry(key).or_default();
+    kept.retain(Kept::is_used);
+    kept.push(Kept { state: Arc::clone(&state), unused_since: None });
     state
 }
 
+fn tidy<K, T>(keeping: &mut Keeping<K, T>, now: Instant) {
+    keeping.retain(|_, kept| {
+        kept.retain_mut(|kept| kept.is_wanted(now));
+        !kept.is_empty()
+    });
+}
+
 impl<T> Kept<T> {
-    fn take(&mut self) -> Arc<T> {
-        self.unused_since = None;
-        Arc::clone(&self.state)
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.state) > 1
     }
 
     fn is_wanted(&mut self, now: Instant) -> bool {
-        if Arc::strong_count(&self.state) > 1 {
+        if self.is_used() {
             self.unused_since = None;
             return true;
         }

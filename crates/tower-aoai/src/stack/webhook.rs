@@ -1,7 +1,5 @@
 //! Alerts to an address, as long as the stack is there.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Request, Uri};
 use http_body_util::Full;
@@ -23,6 +21,8 @@ use crate::{
 pub(super) struct RunningWebhook {
     handle: WebhookHandle,
     delivering: JoinHandle<WebhookCounts>,
+    /// What came of it, once it is over.
+    is_all_delivered: Option<bool>,
     /// Looks also while no calls end.
     watching: JoinHandle<()>,
 }
@@ -46,13 +46,19 @@ impl RunningWebhook {
         let handle = webhook.handle();
         let delivering = runtime.spawn(webhook.run(statistics.alerts()));
         let watching = runtime.spawn(statistics.keep_watch());
-        Ok(Some(Self { handle, delivering, watching }))
+        Ok(Some(Self { handle, delivering, is_all_delivered: None, watching }))
     }
 
-    /// Delivers what waits, for as long as there is patience; whether it got so far.
-    pub(super) async fn finish(self, patience: Duration) -> bool {
+    /// Delivers what waits; whether all alerts were delivered. Dropping the wait loses nothing: it may be waited for again.
+    pub(super) async fn finish(&mut self) -> bool {
         self.watching.abort();
         self.handle.finish();
-        matches!(tokio::time::timeout(patience, self.delivering).await, Ok(Ok(_)))
+        if let Some(known) = self.is_all_delivered {
+            return known;
+        }
+        let counts = (&mut self.delivering).await;
+        let is_all_delivered = counts.is_ok_and(|counts| counts.failed == 0 && counts.missed == 0);
+        self.is_all_delivered = Some(is_all_delivered);
+        is_all_delivered
     }
 }

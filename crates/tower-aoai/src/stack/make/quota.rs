@@ -40,9 +40,11 @@ pub(in crate::stack) fn limits(endpoint: &EndpointConfig) -> Limits {
     })
 }
 
-/// What of a quota may not: two that differ in it are two quotas.
-pub(in crate::stack) fn rules(endpoint: &EndpointConfig) -> QuotaConfig {
-    QuotaConfig {
+/// What of a quota may not, and whether it is of provisioned units: two that differ in it are two quotas.
+pub(in crate::stack) type Rules = (QuotaConfig, bool);
+
+pub(in crate::stack) fn rules(endpoint: &EndpointConfig) -> Rules {
+    let quota = QuotaConfig {
         tokens_per_minute: None,
         requests_per_minute: None,
         request_window: None,
@@ -50,7 +52,8 @@ pub(in crate::stack) fn rules(endpoint: &EndpointConfig) -> QuotaConfig {
         max_in_flight: None,
         adaptive_in_flight: None,
         ..endpoint.quota.clone()
-    }
+    };
+    (quota, endpoint.kind().is_provisioned())
 }
 
 const fn model(window: Window) -> WindowModel {
