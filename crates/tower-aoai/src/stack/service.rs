@@ -133,7 +133,6 @@ impl Stack {
         let assembly = Assembly::make(config, &ground, None)?;
         #[cfg(feature = "transport")]
         let webhook = tokio::sync::Mutex::new(RunningWebhook::start(&assembly.config, &statistics)?);
-        // What the statistics show knows them: the last thing, for only a stack that is there ends that.
         statistics.replace(sight::handles(&assembly));
         let current = ArcSwap::from_pointee(assembly);
         let changes = Mutex::default();
