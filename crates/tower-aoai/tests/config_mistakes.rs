@@ -60,6 +60,13 @@ fn wrong_variables() {
     assert!(judge(include_str!("config/wrong_variables.txt"), read) >= 15);
 }
 
+/// A `main` that returns an error prints its `Debug`: whoever begins with that is told what to do, too.
+#[test]
+fn a_main_that_fails_says_what_to_do() {
+    let problems = Sources::new().vars(Vars::default()).environment().read().expect_err("no endpoint is named");
+    assert_eq!(format!("Error: {problems:?}"), format!("Error: \n{problems}"));
+}
+
 #[test]
 fn no_secret_is_said() {
     for table in [include_str!("config/wrong_files.txt"), include_str!("config/wrong_variables.txt")] {

@@ -61,7 +61,9 @@ pub(crate) struct Marked {
 /// assert_eq!(problems.iter().next().and_then(|problem| problem.line()), Some(2));
 /// assert!(problems.to_string().starts_with("error: retry.max_retries: \"three\" is a string; write a whole number"));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its `Debug` says the same, for that is what a `main` which returns it prints.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Problems {
     problems: Vec<Problem>,
 }
@@ -233,6 +235,13 @@ impl fmt::Display for Problems {
             1 => Ok(()),
             count => write!(f, "\n\nthe configuration has {count} problems"),
         }
+    }
+}
+
+/// As `Display`, from a line of its own on: after what `main` or `unwrap` put before it.
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n{self}")
     }
 }
 

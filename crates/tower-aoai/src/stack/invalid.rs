@@ -3,7 +3,8 @@ use std::{error::Error, fmt};
 use crate::config::{Problem, Problems};
 
 /// Why there is no stack, or no other one.
-#[derive(Debug)]
+///
+/// Its `Debug` says a configuration's problems as its `Display` does, for that is what a `main` which returns it prints.
 #[non_exhaustive]
 pub enum InvalidStack {
     /// What is wrong with the configuration, all of it.
@@ -25,6 +26,17 @@ impl From<Vec<Problem>> for InvalidStack {
     fn from(problems: Vec<Problem>) -> Self {
         let unknown = || Problem::new("", "the configuration makes no stack").into();
         Self::Config(Problems::of(problems).unwrap_or_else(unknown))
+    }
+}
+
+impl fmt::Debug for InvalidStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(problems) => fmt::Debug::fmt(problems, f),
+            #[cfg(feature = "transport")]
+            Self::Transport(error) => f.debug_tuple("Transport").field(error).finish(),
+            Self::ShutDown => f.write_str("ShutDown"),
+        }
     }
 }
 

@@ -27,10 +27,13 @@ pub(super) fn judge(check: &mut Check, config: &Config) {
                 check.add(Problem::new(key("base_url"), message).of_secret());
             }
             Some(Err(InvalidBaseUrl::Http { right })) => {
-                let message = format!("http:// would send the key in the clear; write {right}, or allow_http = true");
+                let message = format!(
+                    "http:// would send the key in the clear; write {right}, or allow_http = true for its resource, \
+                     in a file or in code"
+                );
                 check.add(
                     Problem::new(key("base_url"), message)
-                        .blind("begins with http://; write https://, or allow_http = true"),
+                        .blind("begins with http://; write https://, or allow_http = true for its resource"),
                 );
             }
             Some(Err(error)) => {
