@@ -24,6 +24,8 @@ pub(crate) fn greet(out: &mut impl Write, running: &Running, sample: bool) -> io
     writeln!(
         out,
         r#"
+This project's stack, by `Stack::from_env()`:
+    export AZURE_OPENAI_ENDPOINT={url} AZURE_OPENAI_API_KEY='{key}' AZURE_OPENAI_DEPLOYMENT='{deployment}'
 Python, as Azure:
     AzureOpenAI(azure_endpoint="{url}", api_key="{key}", api_version="2024-10-21")
         .chat.completions.create(model="{deployment}", messages=[...])
