@@ -97,7 +97,7 @@ fn kept(clock: impl Fn() -> SystemTime + Send + Sync + 'static, length: Duration
     let limit = Money::nano_dollars((length.as_secs_f64() * rate * BUDGET_FOR_A_CALL) as u64);
     let cost = CostLayer::new().prices(prices).wall_clock(clock).budget(Budget::new("assistant", limit, Period::Total));
     let models = Models::empty().insert("gpt-4o", Model::new(4_000));
-    Kept { cost, window: ContextWindowLayer::new().models(models).policy(Policy::truncate()) }
+    Kept { cost, window: ContextWindowLayer::new().models(models.clone()).policy(Policy::truncate()), models }
 }
 
 fn request(random: &mut StdRng, is_long: bool) -> Request<Full<Bytes>> {

@@ -102,7 +102,7 @@ fn live_bytes() -> usize {
 }
 
 fn planned() -> [PlannedCall; 2] {
-    [PlannedCall::new("gpt-4o", 500, 400), PlannedCall::new("gpt-4o", 2_000, 300_000)]
+    [PlannedCall::new("gpt-4o", 500, 400), PlannedCall::new("gpt-4o", 3_000, 4_000)]
 }
 
 fn write_json(out: &mut impl Write, day: &Day) -> Result<(), Box<dyn Error>> {
@@ -123,8 +123,7 @@ fn write_words(out: &mut impl Write, day: &Day) -> Result<(), Box<dyn Error>> {
     writeln!(out, "{} calls were made\n\n{}", day.calls, statistics.snapshot())?;
     writeln!(out, "What it tells\n\n{}", statistics.insights())?;
     writeln!(out, "Calls that are planned\n")?;
-    for (what, planned) in
-        ["500 tokens, at most 400 more:", "2,000 tokens, at most 300,000 more:"].iter().zip(planned())
+    for (what, planned) in ["500 tokens, at most 400 more:", "3,000 tokens, at most 4,000 more:"].iter().zip(planned())
     {
         writeln!(out, "{what} {}", statistics.risk(&planned))?;
     }

@@ -10,7 +10,7 @@ use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_aoai::{
     balance::{BalanceLayer, Member},
     circuit_breaker::CircuitBreakerLayer,
-    context_window::ContextWindowLayer,
+    context_window::{ContextWindowLayer, Models},
     core::{DeadlineLayer, Error, IncludeUsageLayer, ObserveLayer, PrepareLayer},
     cost::CostLayer,
     endpoint::EndpointLayer,
@@ -28,6 +28,8 @@ pub(crate) type Client = BoxCloneSyncService<Request<Full<Bytes>>, Response<Unsy
 pub(crate) struct Kept {
     pub(crate) cost: CostLayer,
     pub(crate) window: ContextWindowLayer,
+    /// How long prompts may be, for calls that are planned.
+    pub(crate) models: Models,
 }
 
 /// How long a call waits for the provisioned deployment.
@@ -106,8 +108,11 @@ pub(crate) fn build(
         Leg::new("standard", leg(in_standard, standard)).price(TokenPrice::new(2_500, 10_000)),
     ])?;
     let model = ModelHandles::new("gpt-4o").fallback(fallback.handle()).leg(first).leg(second);
-    let handles =
-        StackHandles::new("assistant").context_window(kept.window.handle()).cost(kept.cost.handle()).model(model);
+    let handles = StackHandles::new("assistant")
+        .context_window(kept.window.handle())
+        .windows(kept.models.clone())
+        .cost(kept.cost.handle())
+        .model(model);
 
     let service = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(BodyExt::boxed_unsync))
