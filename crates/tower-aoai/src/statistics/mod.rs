@@ -73,7 +73,12 @@
 //!
 //! Memory does not grow with uptime, calls, models or callers: 90 minutes and 48 hours of counts (30 KiB), HDR histograms
 //! of two digits that take turns, so that quantiles speak of the last 5 to 10 minutes (at most 36 KiB for each of at most
-//! 64 endpoints and some), outputs of at most 16 models; further names are `other`. A record takes one short mutex.
+//! 64 endpoints and some), outputs of at most 16 models; further names are `other`.
+//!
+//! A record takes one short mutex, some 150 ns; a look at ten endpoints some 8 µs, a snapshot of them 90 µs
+//! (`cargo bench -p tower-aoai --bench statistics`). The whole program of the example `statistics`, simulator and all, has
+//! 342 kB after two hours, 411 kB after 24 and 451 kB after 72 (315,000 calls, 72 reloads); what grows are the cost layer's
+//! sums of each hour, until there are 48 of them.
 //!
 //! # Neighbours
 //!
