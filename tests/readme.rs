@@ -73,6 +73,7 @@ async fn the_test_of_the_readme_passes() -> Result<(), BoxError> {
 }
 
 /// Compiled, not run: it wants the environment of a user.
+#[expect(clippy::print_stdout, reason = "it is what the README says")]
 async fn a_client_from_the_environment() -> Result<(), BoxError> {
     // [client]
     use bytes::Bytes;
