@@ -228,6 +228,16 @@ impl Assembly {
         Box::pin(Erasing { inner: Oneshot::new(refusing, Request::new(())) })
     }
 
+    /// Whether it says something else than the former of what a stack has from its beginning.
+    pub(super) fn begins_otherwise(&self, former: &Self) -> bool {
+        let (new, old) = (&self.config, &former.config);
+        new.budgets != old.budgets
+            || new.cost.log != old.cost.log
+            || new.statistics.webhook != old.statistics.webhook
+            || new.transport != old.transport
+            || new.timeouts.connect != old.timeouts.connect
+    }
+
     pub(super) fn endpoint(&self, name: &str) -> Option<&EndpointParts> {
         let legs = self.chains.iter().flat_map(|chain| &chain.legs);
         legs.flat_map(|leg| &leg.endpoints).find(|endpoint| *endpoint.name == *name)

@@ -171,6 +171,13 @@ impl Stack {
         let former = current.load_full();
         let ground = Ground { foundation: &**foundation, parts, limits };
         let assembly = Assembly::make(config, &ground, Some(&former))?;
+        if assembly.begins_otherwise(&former) {
+            tracing::warn!(
+                stack = &*statistics.name(),
+                "budgets, the cost log, the alerts' address and the transport's settings are those that the stack began \
+                 with; others want a new stack"
+            );
+        }
         statistics.replace(sight::handles(&assembly));
         current.store(Arc::new(assembly));
         changes.past.retain(|flight| flight.strong_count() > 0);
