@@ -1,9 +1,12 @@
 //! The accounts of a call: what is counted once, what is seen where.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use super::*;
+use super::{record::ATTEMPTS_KEPT, *};
+use crate::{Attempt, Served};
 use crate::{BoxError, ObserveLayer, Outcome, PrepareLayer, RequestBody, Verdict};
 
 fn context() -> CallContext {
