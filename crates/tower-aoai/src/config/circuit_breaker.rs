@@ -20,13 +20,14 @@ section! {
         pub window: Option<Duration>,
         /// How many calls a share needs to say anything. Default 10.
         pub min_calls: Option<u32>,
-        /// The first break; each further one is twice as long. Default 5 s.
+        /// The first break; each further one is twice as long. Default 5 s; where no other endpoint stands in, 1 s.
         pub break_time: Option<Duration>,
-        /// The longest break. Default 60 s; where another endpoint stands in, 10 s.
+        /// The longest break. Default 10 s; where no other endpoint stands in 2 s, or 60 s if the first break is said.
         pub break_cap: Option<Duration>,
         /// The share of a break that chance may take off. Default 0.5.
         pub jitter: Option<f64>,
-        /// How many probes are under way at the most while it is half-open. Default 1.
+        /// How many probes are under way at the most while it is half-open. Default 1; where no other endpoint stands in,
+        /// 16.
         pub probes: Option<u32>,
         /// How many must succeed for it to close. Default 1.
         pub successes_to_close: Option<u32>,

@@ -6,7 +6,7 @@ use crate::{
     config::{CircuitBreakerConfig, SlowFirstBytes},
 };
 
-/// The longest break where another endpoint stands in, and where none does, unless something is said.
+/// The longest break where none stands in, and where another endpoint does, if the first one is said.
 const BREAK_CAPS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(10)];
 const SLOW_SHARE: f64 = 0.5;
 
@@ -21,8 +21,14 @@ pub(in crate::stack) fn layer(
     CircuitBreakerLayer::of(policy(config, stands_in))
 }
 
+/// Where nothing stands in, a call that is kept away has nowhere else to go: it waits, and often longer than the outage
+/// lasts. So breaks are short, and many calls may find out that they are over: one answer may take half a minute.
+fn alone() -> CircuitPolicy {
+    CircuitPolicy::new().break_time(Duration::from_secs(1)).break_cap(Duration::from_secs(2)).probes(16)
+}
+
 fn policy(config: &CircuitBreakerConfig, stands_in: bool) -> CircuitPolicy {
-    let policy = if stands_in { CircuitPolicy::below_balancer() } else { CircuitPolicy::new() };
+    let policy = if stands_in { CircuitPolicy::below_balancer() } else { alone() };
     let policy = said(policy, config.consecutive_failures, |policy, limit| policy.consecutive_failures(limit.get()));
     let policy = said(policy, config.failure_ratio, |policy, limit| policy.failure_ratio(limit.get()));
     let policy = said(policy, config.slow_first_bytes.as_ref(), |policy, slow| match slow {
@@ -50,9 +56,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_word_it_is_the_layers_own_policy_for_its_place() {
+    fn without_a_word_it_is_the_policy_for_its_place() {
         let config = CircuitBreakerConfig::default();
-        assert_eq!(policy(&config, false), CircuitPolicy::new());
+        assert_eq!(policy(&config, false), alone());
         assert_eq!(policy(&config, true), CircuitPolicy::below_balancer());
     }
 
