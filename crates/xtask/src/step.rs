@@ -78,9 +78,9 @@ pub(crate) fn suite() -> Vec<Step> {
         "metrics",
         &["test", "--package", "tower-aoai", "--features", "metrics", "--test", "telemetry_*"],
     ));
-    steps.push(Step::cargo("quickstart", &["run", "--release", "--example", "quickstart"]));
+    steps.push(Step::cargo("quickstart", &["run", "--example", "quickstart"]));
     steps.push(Step { name: "examples".to_owned(), needs: &[], action: Action::Examples });
-    steps.push(Step::cargo("statistics", &["run", "--release", "--example", "statistics"]));
+    steps.push(Step::cargo("statistics", &["run", "--example", "statistics"]));
     steps.push(Step { name: "sdk-python".to_owned(), needs: &[PYTHON], action: Action::Sdk(Sdk::Python) });
     steps.push(Step { name: "sdk-node".to_owned(), needs: &[NODE], action: Action::Sdk(Sdk::Node) });
     steps.push(Step { name: "rust-version".to_owned(), needs: &[], action: Action::CheckRustVersion });
