@@ -1,15 +1,19 @@
 //! A request that is kept to be sent again.
 
+mod headers;
+
 use std::fmt;
 
-use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+use http::{Extensions, Method, Request, Uri, Version};
 
+use self::headers::KeptHeaders;
 use crate::{CallContext, Replay};
 
 /// What is kept of a request to send it again: all of it but the [`CallContext`], which whoever keeps it has anyway.
 ///
-/// Cheaper than a [copy of the request](crate::try_clone_request) that most often is dropped unused: where the context
-/// is the request's only extension, as below [`PrepareLayer`](crate::PrepareLayer), no extensions are copied.
+/// Cheaper than a [copy of the request](crate::try_clone_request) that most often is dropped unused: the headers are
+/// copied as text, and become a map again when they are needed; where the context is the request's only extension, as
+/// below [`PrepareLayer`](crate::PrepareLayer), no extensions are copied.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -28,7 +32,7 @@ pub struct Spare<B> {
     method: Method,
     uri: Uri,
     version: Version,
-    headers: HeaderMap,
+    headers: KeptHeaders,
     extensions: Extensions,
     body: B,
 }
@@ -44,7 +48,7 @@ impl<B: Replay> Spare<B> {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
-            headers: request.headers().clone(),
+            headers: KeptHeaders::of(request.headers()),
             extensions: if is_context_alone { Extensions::new() } else { extensions.clone() },
             body,
         })
@@ -59,7 +63,7 @@ impl<B> Spare<B> {
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
-        *request.headers_mut() = self.headers;
+        *request.headers_mut() = self.headers.into_map();
         *request.extensions_mut() = self.extensions;
         request.extensions_mut().insert(context);
         request
@@ -74,7 +78,7 @@ impl<B> From<Request<B>> for Spare<B> {
             method: head.method,
             uri: head.uri,
             version: head.version,
-            headers: head.headers,
+            headers: KeptHeaders::Whole(Box::new(head.headers)),
             extensions: head.extensions,
             body,
         }
