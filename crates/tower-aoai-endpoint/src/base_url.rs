@@ -169,13 +169,14 @@ impl BaseUrl {
             return Err(InvalidBaseUrl::Credential);
         }
         if !text.contains("://") {
-            let rest = address.split(['?', '#']).next().unwrap_or_default();
+            let rest = without_scheme(address).split(['?', '#']).next().unwrap_or_default();
             let domain = if rest.contains(['.', ':', '/']) { "" } else { ".openai.azure.com" };
             return Err(InvalidBaseUrl::NoScheme { right: format!("https://{rest}{domain}") });
         }
         if text.contains(['?', '#']) {
             let right = text.split(['?', '#']).next().unwrap_or_default().to_owned();
-            return Err(InvalidBaseUrl::Query { right });
+            // What is wrong before the query makes more of a difference.
+            return Err(Self::read(&right, any_http).err().unwrap_or(InvalidBaseUrl::Query { right }));
         }
         let not_an_address = || InvalidBaseUrl::NotAnAddress { given: text.to_owned() };
         let uri: Uri = text.parse().map_err(|_| not_an_address())?;
@@ -191,7 +192,9 @@ impl BaseUrl {
         } else if scheme != Scheme::HTTPS {
             return Err(InvalidBaseUrl::Scheme { right });
         }
-        if host.is_empty() {
+        let has_port =
+            authority.as_str().rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && !port.ends_with(']'));
+        if host.is_empty() || (has_port && authority.port_u16().is_none()) {
             return Err(not_an_address());
         }
         if let Some((domain, _)) = DOMAINS.iter().find(|(domain, _)| host == domain[1..]) {
@@ -251,6 +254,16 @@ impl BaseUrl {
         }
         self.root = root;
         Ok(())
+    }
+}
+
+/// Of an address with a slash too few.
+fn without_scheme(address: &str) -> &str {
+    let (scheme, rest) = address.split_once(':').unwrap_or(("", address));
+    if ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        rest.trim_start_matches('/')
+    } else {
+        address
     }
 }
 
