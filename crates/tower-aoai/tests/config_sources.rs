@@ -300,3 +300,64 @@ fn what_is_allowed_and_probably_not_meant_is_remarked() {
         ]
     );
 }
+
+#[test]
+fn what_is_said_goes_before_the_profile_also_where_it_is_one_half_of_a_pair() {
+    let config = azure_and(&[
+        ("AOAI_PROFILE", "cautious"),
+        ("INITIAL_BACKOFF_SECONDS", "60"),
+        ("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "120"),
+    ]);
+    let whole = config.effective();
+    assert_eq!((whole.retry.initial_backoff, whole.retry.max_backoff), (Some(seconds(60)), Some(seconds(60))));
+    assert_eq!(whole.circuit_breaker.break_time, Some(seconds(120)));
+    let short = azure_and(&[("AOAI_PROFILE", "cautious"), ("MAX_BACKOFF_SECONDS", "0.5")]).effective().retry;
+    assert_eq!(short.initial_backoff, Some(Duration::from_millis(500)));
+
+    let file = |more: &str| {
+        let text = format!("{FILE}{more}");
+        Sources::new().vars(Vars::default()).toml_text(text).read().unwrap_or_else(|problems| panic!("{problems}"))
+    };
+    let breaks = |config: &Config| {
+        let breaker = config.effective().endpoints[0].circuit_breaker.clone();
+        (breaker.break_time, breaker.break_cap)
+    };
+    let config = file("[circuit_breaker]\nbreak_time = \"2m\"\n");
+    assert_eq!(breaks(&config), (Some(seconds(120)), Some(seconds(120))));
+    let config = file("[circuit_breaker]\nbreak_cap = \"10s\"\n");
+    assert_eq!(breaks(&config), (Some(seconds(10)), Some(seconds(10))));
+    let mut config = file("[circuit_breaker]\nbreak_time = \"3s\"\nbreak_cap = \"10s\"\n");
+    config.endpoints[0].circuit_breaker.break_time = Some(seconds(30));
+    assert_eq!(breaks(&config), (Some(seconds(30)), Some(seconds(30))), "an endpoint goes before the whole");
+}
+
+#[test]
+fn an_endpoint_that_says_one_limit_of_its_output_does_not_take_the_other() {
+    let mut config = azure_and(&[]);
+    config.request_defaults.max_completion_tokens = Some(500);
+    config.request_defaults.temperature = Some(0.5);
+    config.endpoints[0].request_defaults.max_tokens = Some(100);
+    let defaults = config.effective().endpoints[0].request_defaults.clone();
+    assert_eq!((defaults.max_tokens, defaults.max_completion_tokens), (Some(100), None));
+    assert_eq!(defaults.temperature, Some(0.5));
+}
+
+#[test]
+fn variables_of_agents_have_the_names_of_the_files_agents() {
+    let file = format!("{FILE}[agents.Web-Search]\nmax_tokens = 7\ncontext_tokens = 900\n");
+    let vars = [("WEB_SEARCH_AGENT_MAX_TOKENS", "5"), ("A_AGENT_MAX_TOKENS_AGENT_MAX_TOKENS", "9")];
+    let vars: Vars = vars.into_iter().collect();
+    let config = Sources::new().vars(vars).environment().toml_text(file).read();
+    let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+    let agents: Vec<_> =
+        config.agents.iter().map(|(name, agent)| (name.as_str(), agent.max_tokens, agent.context_tokens)).collect();
+    assert_eq!(agents, [("Web-Search", Some(5), Some(900)), ("a_agent_max_tokens", Some(9), None)]);
+}
+
+#[test]
+fn words_for_v1_paths_may_be_written_in_any_case() {
+    for version in ["V1", "Preview", "LATEST"] {
+        let config = azure_and(&[("AZURE_OPENAI_API_VERSION", version)]);
+        assert_eq!((config.resources[0].style, &config.resources[0].api_version), (Some(Style::V1), &None));
+    }
+}

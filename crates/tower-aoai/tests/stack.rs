@@ -524,6 +524,7 @@ async fn an_agents_calls_have_its_limit_unless_they_say_another() {
     };
     assert_eq!(tokens(unlimited(), Some("writer")).await, 7);
     assert!(tokens(unlimited(), Some("planner")).await > 7);
+    assert_eq!(tokens(unlimited(), Some("Writer")).await, 7, "a variable cannot say how it is written");
     assert!(tokens(unlimited(), None).await > 7);
     assert_eq!(tokens(chat("x", false), Some("writer")).await, 20, "a call's own limit counts");
 }

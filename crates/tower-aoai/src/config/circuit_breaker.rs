@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Limit, read::words, setting::section};
+use super::{
+    Limit,
+    read::words,
+    setting::{Setting, section},
+};
 use crate::circuit_breaker::ProbeProof;
 
 section! {
@@ -20,7 +24,8 @@ section! {
         pub window: Option<Duration>,
         /// How many calls a share needs to say anything. Default 10.
         pub min_calls: Option<u32>,
-        /// The first break; each further one is twice as long. Default 5 s; where no other endpoint stands in, 1 s.
+        /// The first break; each further one is twice as long. Default 5 s; where no other endpoint stands in, 1 s; or
+        /// the longest break if that is shorter.
         pub break_time: Option<Duration>,
         /// The longest break. Default 10 s; where no other endpoint stands in 2 s, or 60 s if the first break is said.
         pub break_cap: Option<Duration>,
@@ -36,6 +41,20 @@ section! {
         pub probe_lease: Option<Duration>,
         /// When a probe has succeeded. Default at its first byte.
         pub probe_proof: Option<ProbeProof>,
+    }
+}
+
+impl CircuitBreakerConfig {
+    /// Takes what is missing here from there; of the two lengths of a break, the one that is taken gives way to the one
+    /// that is said.
+    pub(super) fn take_from(&mut self, usual: &Self) {
+        let said = (self.break_time, self.break_cap);
+        self.fill(usual);
+        match (said, self.break_time.zip(self.break_cap)) {
+            ((Some(time), None), Some((_, cap))) => self.break_cap = Some(cap.max(time)),
+            ((None, Some(cap)), Some((time, _))) => self.break_time = Some(time.min(cap)),
+            _ => {}
+        }
     }
 }
 

@@ -66,15 +66,18 @@ impl Config {
     #[must_use]
     pub fn effective(&self) -> Self {
         let mut whole = self.clone();
-        if let Some(profile) = whole.profile {
-            whole.fill(&profile.config());
+        if let Some(profile) = whole.profile.map(Profile::config) {
+            whole.retry.take_from(&profile.retry);
+            whole.circuit_breaker.take_from(&profile.circuit_breaker);
+            whole.request_defaults.take_from(&profile.request_defaults);
+            whole.fill(&profile);
         }
         let Self { endpoints, quota, circuit_breaker, timeouts, request_defaults, retry, .. } = &mut whole;
         for endpoint in endpoints {
             endpoint.take_from(quota);
-            endpoint.circuit_breaker.fill(circuit_breaker);
+            endpoint.circuit_breaker.take_from(circuit_breaker);
             endpoint.timeouts.fill(timeouts);
-            endpoint.request_defaults.fill(request_defaults);
+            endpoint.request_defaults.take_from(request_defaults);
         }
         let retry = retry.clone();
         if whole.models.is_empty() {
@@ -83,7 +86,7 @@ impl Config {
         for (name, model) in &mut whole.models {
             model.spell_out(name);
             for leg in &mut model.legs {
-                leg.retry.fill(&retry);
+                leg.retry.take_from(&retry);
             }
         }
         if whole.default_model.is_none() && whole.models.len() == 1 {

@@ -33,8 +33,8 @@
 //! # From a file
 //!
 //! [`Config::from_toml_file`]; [`EXAMPLE`] has every key, with its unit and its default. Strings may hold `${NAME}`, the
-//! value of an environment variable, or `${NAME:-value}` for where it is missing. Keys that do not exist, values of a wrong
-//! type or out of range, names that lead nowhere: all that is wrong is told at once, each with its line and what would be
+//! value of an environment variable, or `${NAME:-value}` for where it is missing; the value may hold others, and `$$` is a
+//! dollar. Keys that do not exist, values of a wrong type or out of range, names that lead nowhere: all that is wrong is told at once, each with its line and what would be
 //! right.
 //!
 //! ```
@@ -66,7 +66,8 @@
 //!
 //! # From the environment
 //!
-//! [`Config::from_env`]; a variable that is empty is not set. A commented sample is [`ENV_EXAMPLE`]; a `.env` file is read
+//! [`Config::from_env`]; a variable that is empty is not set, and one in quotes, which no shell has taken
+//! off, is a mistake. A commented sample is [`ENV_EXAMPLE`]; a `.env` file is read
 //! where it is [asked for](Sources::env_file).
 //!
 //! | variable | says |
@@ -86,7 +87,7 @@
 //! | `CIRCUIT_BREAKER_FAILURE_THRESHOLD` | failures in a row that open an endpoint's circuit, and nothing else does |
 //! | `CIRCUIT_BREAKER_RECOVERY_TIMEOUT` | seconds that it stays open, each time |
 //! | `CIRCUIT_BREAKER_SUCCESS_THRESHOLD` | probes that close it |
-//! | `{AGENT}_AGENT_MAX_TOKENS` | the most output of an agent's calls that say nothing; the name in lower case |
+//! | `{AGENT}_AGENT_MAX_TOKENS` | the most output of an agent's calls that say nothing; its name in whatever case, with `_` for all but letters and digits |
 //! | `AOAI_PROFILE` | a [profile](Profile) |
 //!
 //! # What goes before what
@@ -128,6 +129,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub(crate) use self::request_defaults::plain_name;
 pub use self::{
     circuit_breaker::{CircuitBreakerConfig, SlowFirstBytes},
     context_window::{ContextWindowConfig, Overflow},

@@ -1,4 +1,4 @@
-use super::setting::section;
+use super::setting::{Setting, section};
 
 section! {
     /// Parameters for calls that leave them out; what a caller gives is never changed.
@@ -14,12 +14,30 @@ section! {
     }
 }
 
+impl RequestDefaultsConfig {
+    /// Takes what is missing here from there; who says either limit of the output takes neither.
+    pub(super) fn take_from(&mut self, usual: &Self) {
+        let said = (self.max_tokens, self.max_completion_tokens);
+        self.fill(usual);
+        if said != (None, None) {
+            (self.max_tokens, self.max_completion_tokens) = said;
+        }
+    }
+}
+
 section! {
     /// What holds for one agent, by its name as requests tag it.
     pub struct AgentConfig {
-        /// The most output, in tokens, of its calls that say nothing. Default: as for any other.
+        /// The most output, in tokens, of its calls that say nothing. Default: as for any other. The name may be tagged in
+        /// another case, and with anything else than letters and digits for `_`: variables cannot write names otherwise.
         pub max_tokens: Option<u64>,
         /// The most tokens, prompt and output together, of each of its calls. Default: as for any other.
         pub context_tokens: Option<u64>,
     }
+}
+
+/// An agent's name as far as a variable can write it.
+pub(crate) fn plain_name(agent: &str) -> String {
+    let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '_' };
+    agent.chars().map(plain).flat_map(char::to_lowercase).collect()
 }

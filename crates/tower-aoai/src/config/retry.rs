@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::{
     Limit,
     read::{Node, Read, words},
-    setting::section,
+    setting::{Setting, section},
 };
 use crate::retry_after::Jitter;
 
@@ -38,6 +38,20 @@ section! {
         pub on: Option<RetriedFailures>,
         /// How many retries there may be in a minute, of all calls of a leg. Default: a fifth of the successes, and 60.
         pub budget: Option<Limit<RetryBudgetConfig>>,
+    }
+}
+
+impl RetryConfig {
+    /// Takes what is missing here from there; of the first wait and the longest, the one that is taken gives way to the
+    /// one that is said.
+    pub(super) fn take_from(&mut self, usual: &Self) {
+        let said = (self.initial_backoff, self.max_backoff);
+        self.fill(usual);
+        match (said, self.initial_backoff.zip(self.max_backoff)) {
+            ((Some(first), None), Some((_, longest))) => self.max_backoff = Some(longest.max(first)),
+            ((None, Some(longest)), Some((first, _))) => self.initial_backoff = Some(first.min(longest)),
+            _ => {}
+        }
     }
 }
 

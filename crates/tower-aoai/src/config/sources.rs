@@ -84,7 +84,7 @@ impl Sources {
         });
         let is_half = is_half || file.as_ref().is_some_and(|reading| reading.is_broken);
         let variables = reads_vars.then(|| {
-            let (said, read) = env::read(&vars, is_half || config.names_endpoints());
+            let (said, read) = env::read(&vars, &config, is_half || config.names_endpoints());
             problems.extend(read.problems.iter().cloned());
             config = said.over(&config);
             read

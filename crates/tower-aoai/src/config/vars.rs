@@ -101,9 +101,9 @@ impl Vars {
         self.values.get(name).map(String::as_str)
     }
 
-    /// All names, in their order.
+    /// All names, those included that are set to no text.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.keys().map(String::as_str)
+        self.values.keys().chain(&self.unreadable).map(String::as_str)
     }
 
     /// Whether it is set to what is no text.

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::make::context_window::header;
 use crate::{
-    config::{Config, Problems},
+    config::{Config, Problems, plain_name},
     context_window::ContextTag,
     core::{BoxError, Call, CallContext, Error, Operation, RequestBody},
     cost::{Tag, Tags},
@@ -27,6 +27,7 @@ pub(super) struct AgentDefaultsLayer {
 
 #[derive(Debug)]
 struct Agents {
+    /// By names as they are written, and by plain ones.
     max_tokens: HashMap<String, u64>,
     header: Option<HeaderName>,
     /// The agent of requests that name none.
@@ -36,8 +37,9 @@ struct Agents {
 
 impl AgentDefaultsLayer {
     pub(super) fn of(config: &Config) -> Result<Self, Problems> {
-        let limits = config.agents.iter().filter_map(|(name, agent)| Some((name.clone(), agent.max_tokens?)));
-        let max_tokens: HashMap<_, _> = limits.collect();
+        let limits = || config.agents.iter().filter_map(|(name, agent)| Some((name.clone(), agent.max_tokens?)));
+        let mut max_tokens: HashMap<_, _> = limits().map(|(name, tokens)| (plain_name(&name), tokens)).collect();
+        max_tokens.extend(limits());
         if max_tokens.is_empty() {
             return Ok(Self::default());
         }
@@ -57,7 +59,7 @@ impl Agents {
             .or_else(|| extensions.get::<Tags>().and_then(|tags| tags.get(Tag::Agent)))
             .or_else(|| request.headers().get(self.header.as_ref()?)?.to_str().ok())
             .or(self.own.as_deref())?;
-        self.max_tokens.get(agent).copied()
+        self.max_tokens.get(agent).or_else(|| self.max_tokens.get(&plain_name(agent))).copied()
     }
 
     fn limit(&self, request: &mut Request<RequestBody>) {

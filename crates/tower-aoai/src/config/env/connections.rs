@@ -12,8 +12,8 @@ use crate::{
     endpoint::Host,
 };
 
-const LIST: &str = "AZURE_OPENAI_ROUND_ROBIN_CONNECTION";
-const USED: &str = "USE_AZURE_OPENAI_ROUND_ROBIN";
+pub(super) const LIST: &str = "AZURE_OPENAI_ROUND_ROBIN_CONNECTION";
+pub(super) const USED: &str = "USE_AZURE_OPENAI_ROUND_ROBIN";
 
 const ADDRESS: &str = "AZURE_OPENAI_ENDPOINT";
 const KEY: &str = "AZURE_OPENAI_API_KEY";
@@ -40,7 +40,9 @@ pub(super) fn read(reader: &mut Reader<'_>, config: &mut Config) {
     reader.says(LIST, "endpoints");
     reader.says(LIST, "resources");
     let Some(text) = reader.text(LIST, "endpoints") else {
-        reader.wrong(LIST, "endpoints", format!("is not set, though {USED} is; set it to {EXAMPLE}"));
+        if !reader.is_set(LIST) {
+            reader.wrong(LIST, "endpoints", format!("is not set, though {USED} is; set it to {EXAMPLE}"));
+        }
         return;
     };
     let list = match serde_json::from_str(text) {
@@ -71,6 +73,10 @@ pub(super) fn read(reader: &mut Reader<'_>, config: &mut Config) {
         config.endpoints.push(endpoint);
         names.push(name);
     }
+    if names.is_empty() {
+        // There is none, for none of them is one.
+        return ["endpoints", "resources"].into_iter().for_each(|key| reader.told(key));
+    }
     let model = ModelConfig { strategy: Some(Strategy::RoundRobin), ..ModelConfig::of(names) };
     config.models.insert(USUAL_MODEL.to_owned(), model);
 }
@@ -82,8 +88,18 @@ fn field<'c>(
     index: usize,
     names: &[&str],
 ) -> Result<Option<&'c str>, NoText> {
-    match names.iter().find_map(|name| Some((name, connection.get(*name)?))) {
-        None | Some((_, Value::Null)) => Ok(None),
+    let mut given =
+        names.iter().filter_map(|name| Some((name, connection.get(*name).filter(|value| !value.is_null())?)));
+    let found = given.next();
+    if let (Some((name, one)), Some((other, another))) = (found, given.next())
+        && one != another
+    {
+        let message = format!("[{index}] has {name} and {other}, which mean the same; leave one of the two out");
+        reader.wrong(LIST, &format!("endpoints[{index}]"), message);
+        return Err(NoText);
+    }
+    match found {
+        None => Ok(None),
         Some((_, Value::String(text))) => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
         Some((name, _)) => {
             let key = format!("endpoints[{index}]");

@@ -4,12 +4,12 @@ mod connections;
 mod reader;
 mod topology;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use self::reader::Reader;
 use super::{
     AgentConfig, CircuitBreakerConfig, Config, Limit, Profile, QuotaConfig, RetryConfig, Vars, effective::NEVER_SOONER,
-    read::Words,
+    plain_name, read::Words,
 };
 
 pub(crate) use self::reader::Read;
@@ -44,9 +44,13 @@ pub(crate) const KNOWN: [&str; 23] = [
 /// What stands behind an agent's name.
 const AGENT: &str = "_AGENT_MAX_TOKENS";
 
-/// What the variables say; which endpoints there are only if nobody else says it.
-pub(crate) fn read(vars: &Vars, endpoints_are_known: bool) -> (Config, Read) {
+/// What the variables say beside `known`; which endpoints there are only if nobody else says it.
+pub(crate) fn read(vars: &Vars, known: &Config, endpoints_are_known: bool) -> (Config, Read) {
     let mut reader = Reader::new(vars);
+    reader.look_for_quotes(|name| {
+        name.ends_with(AGENT)
+            || (KNOWN.contains(&name) && !(endpoints_are_known && topology::VARIABLES.contains(&name)))
+    });
     let mut config = Config {
         profile: profile(&mut reader),
         quota: quota(&mut reader),
@@ -54,7 +58,7 @@ pub(crate) fn read(vars: &Vars, endpoints_are_known: bool) -> (Config, Read) {
         circuit_breaker: circuit_breaker(&mut reader),
         ..Config::default()
     };
-    agents(&mut reader, &mut config);
+    agents(&mut reader, &mut config, known);
     if !endpoints_are_known {
         topology::read(&mut reader, &mut config);
     }
@@ -124,16 +128,25 @@ fn circuit_breaker(reader: &mut Reader<'_>) -> CircuitBreakerConfig {
     }
 }
 
-fn agents(reader: &mut Reader<'_>, config: &mut Config) {
-    let names: Vec<String> = reader.vars().names().filter(|name| name.ends_with(AGENT)).map(str::to_owned).collect();
-    for variable in names {
-        let agent = variable.trim_end_matches(AGENT).to_lowercase();
-        if agent.is_empty() {
+fn agents(reader: &mut Reader<'_>, config: &mut Config, known: &Config) {
+    let variables: Vec<String> =
+        reader.vars().names().filter(|name| name.ends_with(AGENT)).map(str::to_owned).collect();
+    let mut read: BTreeMap<String, &str> = BTreeMap::new();
+    for variable in &variables {
+        let Some(agent) = variable.strip_suffix(AGENT).filter(|agent| !agent.trim().is_empty()) else { continue };
+        let name = plain_name(agent);
+        // The file's name of an agent is the one that its settings stand under.
+        let written = known.agents.keys().find(|known| plain_name(known) == name);
+        let key = format!("{}.max_tokens", super::read::join("agents", written.unwrap_or(&name)));
+        if let Some(first) = read.get(&name) {
+            let message = format!("means the same agent as {first}; set one of the two");
+            reader.wrong(variable, &key, message);
             continue;
         }
-        let key = format!("{}.max_tokens", super::read::join("agents", &agent));
-        if let Some(tokens) = reader.count(&variable, &key, "2000") {
-            config.agents.insert(agent, AgentConfig { max_tokens: Some(tokens), ..AgentConfig::default() });
+        if let Some(tokens) = reader.count(variable, &key, "2000") {
+            let agent = AgentConfig { max_tokens: Some(tokens), ..AgentConfig::default() };
+            config.agents.insert(written.unwrap_or(&name).clone(), agent);
         }
+        read.insert(name, variable);
     }
 }

@@ -46,6 +46,10 @@ impl<'v> Reader<'v> {
         }
         let value = self.vars.get(variable)?.trim();
         self.says(variable, key);
+        if is_quoted(value) {
+            self.told(key);
+            return None;
+        }
         (!value.is_empty()).then_some(value)
     }
 
@@ -141,6 +145,15 @@ impl<'v> Reader<'v> {
         }
     }
 
+    /// Tells of values in quotes, once each: what stands in them is not read.
+    pub(super) fn look_for_quotes(&mut self, is_asked: impl Fn(&str) -> bool) {
+        let vars = self.vars;
+        let is_quoted = |name: &str| vars.get(name).is_some_and(|value| is_quoted(value.trim()));
+        for name in vars.names().filter(|name| is_asked(name) && is_quoted(name)) {
+            self.wrong(name, "", "stands in quotes, which are a part of what it is set to; set it without them");
+        }
+    }
+
     /// Tells of variables whose names are nearly one that has a meaning.
     pub(super) fn look_for_misspellings(&mut self) {
         let ours = ["AZURE_OPENAI_", "CIRCUIT_BREAKER_", "USE_AZURE_OPENAI_", "AOAI_"];
@@ -160,6 +173,12 @@ impl<'v> Reader<'v> {
         let keep_out = |problems: Vec<Problem>| problems.into_iter().map(|problem| hidden.keep_out(problem)).collect();
         Read { problems: keep_out(problems), remarks: keep_out(remarks), variables, told, hidden }
     }
+}
+
+/// Whoever reads `NAME="value"` without a shell, as containers do, has the quotes in it. No value of ours has them.
+fn is_quoted(value: &str) -> bool {
+    let mut inner = value.chars();
+    value.len() > 1 && inner.next() == inner.next_back() && value.starts_with(['"', '\''])
 }
 
 /// A number of units of so many seconds, of at most 136 years.

@@ -19,6 +19,21 @@ const PTU: &str = "PTU_DEPLOYMENT";
 const STANDARD: &str = "STANDARD_DEPLOYMENT";
 const PTU_WAIT: &str = "PTU_MAX_WAIT";
 
+/// All that say which endpoints there are.
+pub(super) const VARIABLES: [&str; 11] = [
+    VERSION,
+    DEPLOYMENT,
+    AZURE,
+    AZURE_KEY,
+    OPENAI,
+    OPENAI_KEY,
+    PTU,
+    STANDARD,
+    PTU_WAIT,
+    connections::LIST,
+    connections::USED,
+];
+
 pub(super) fn read(reader: &mut Reader<'_>, config: &mut Config) {
     match connections::are_used(reader) {
         Some(true) => return connections::read(reader, config),
@@ -32,7 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, config: &mut Config) {
         (false, false) => return nothing(reader),
     };
     let Some(address) = reader.text(variable, "resources[0].base_url") else {
-        return;
+        return reader.told("endpoints");
     };
     let mut resource = ResourceConfig::new(if is_azure { "azure" } else { "openai" }, address);
     let host = resource.address().map_or(Host::Other, |base| base.host());
@@ -88,7 +103,7 @@ pub(super) fn version(reader: &mut Reader<'_>, resource: &mut ResourceConfig, in
 }
 
 pub(super) fn set_version(resource: &mut ResourceConfig, version: &str, host: Host) {
-    if ["v1", "preview", "latest"].contains(&version) {
+    if ["v1", "preview", "latest"].iter().any(|word| version.eq_ignore_ascii_case(word)) {
         resource.style = Some(Style::V1);
         return;
     }

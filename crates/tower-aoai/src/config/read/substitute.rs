@@ -19,47 +19,95 @@ pub(crate) enum Why {
     Open,
 }
 
-/// The text with its variables' values, and whether there are any.
+/// The text with its variables' values, and whether there are any. What stands behind `:-` is such a text itself.
 pub(crate) fn substitute(
     text: &str,
     value: impl Fn(&str) -> Option<String>,
 ) -> Result<(String, bool), Vec<Unsubstituted>> {
-    let mut whole = String::with_capacity(text.len());
-    let (mut wrong, mut is_changed) = (Vec::new(), false);
-    let mut at = 0;
-    while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
-        whole.push_str(&text[at..dollar]);
-        let rest = &text[dollar + 1..];
-        if rest.starts_with('$') {
-            whole.push('$');
-            at = dollar + 2;
-        } else if let Some(inner) = rest.strip_prefix('{') {
-            let Some(length) = inner.find('}') else {
-                wrong.push(Unsubstituted { at: dollar..text.len(), why: Why::Open });
-                break;
-            };
-            let end = dollar + 2 + length + 1;
-            is_changed = true;
-            let (name, default) = match inner[..length].split_once(":-") {
-                Some((name, default)) => (name, Some(default)),
-                None => (&inner[..length], None),
-            };
-            match value(name).filter(|value| default.is_none() || !value.is_empty()).or(default.map(str::to_owned)) {
-                _ if !is_name(name) => wrong.push(Unsubstituted { at: dollar..end, why: Why::NoName }),
-                Some(value) => whole.push_str(&value),
-                None => wrong.push(Unsubstituted { at: dollar..end, why: Why::Unset(name.to_owned()) }),
+    let mut reading = Reading { text, at: 0, value, wrong: Vec::new(), is_changed: false };
+    let (whole, _) = reading.until(None, 0);
+    if reading.wrong.is_empty() { Ok((whole, reading.is_changed)) } else { Err(reading.wrong) }
+}
+
+/// The deepest that defaults may stand in defaults: what is deeper is no configuration.
+const DEEPEST: usize = 16;
+
+struct Reading<'t, V> {
+    text: &'t str,
+    at: usize,
+    value: V,
+    wrong: Vec<Unsubstituted>,
+    is_changed: bool,
+}
+
+impl<V: Fn(&str) -> Option<String>> Reading<'_, V> {
+    /// Up to a closing brace, or the end of the text; whether the brace was there.
+    fn until(&mut self, end: Option<char>, depth: usize) -> (String, bool) {
+        let mut whole = String::new();
+        while let Some(letter) = self.rest().chars().next() {
+            if Some(letter) == end {
+                return (whole, true);
+            } else if self.rest().starts_with("$$") {
+                whole.push('$');
+                self.at += 2;
+            } else if self.rest().starts_with("${") {
+                whole.push_str(&self.variable(depth));
+            } else {
+                whole.push(letter);
+                self.at += letter.len_utf8();
             }
-            at = end;
-        } else {
-            whole.push('$');
-            at = dollar + 1;
+        }
+        (whole, false)
+    }
+
+    /// What stands for `${…}`; what is wrong with it is noted.
+    fn variable(&mut self, depth: usize) -> String {
+        let (dollar, noted) = (self.at, self.wrong.len());
+        self.is_changed = true;
+        self.at += "${".len();
+        let length = self.rest().find('}').unwrap_or(self.rest().len());
+        let inner = &self.rest()[..length];
+        let (name, has_default) = inner.split_once(":-").map_or((inner, false), |(name, _)| (name, true));
+        let name = name.to_owned();
+        self.at += name.len();
+        let (default, is_closed) = match has_default {
+            true if depth < DEEPEST => {
+                self.at += ":-".len();
+                self.until(Some('}'), depth + 1)
+            }
+            true => (String::new(), false),
+            false => (String::new(), !self.rest().is_empty()),
+        };
+        if !is_closed {
+            // What is wrong inside of it follows from that.
+            self.wrong.truncate(noted);
+            self.at = self.text.len();
+            self.wrong.push(Unsubstituted { at: dollar..self.at, why: Why::Open });
+            return String::new();
+        }
+        self.at += 1;
+        let at = dollar..self.at;
+        if !is_name(&name) {
+            self.wrong.push(Unsubstituted { at, why: Why::NoName });
+            return String::new();
+        }
+        match (self.value)(&name).filter(|value| !has_default || !value.is_empty()) {
+            Some(value) => {
+                // A default that is not used may lack what it names.
+                self.wrong.truncate(noted);
+                value
+            }
+            None if has_default => default,
+            None => {
+                self.wrong.push(Unsubstituted { at, why: Why::Unset(name) });
+                String::new()
+            }
         }
     }
-    if !wrong.is_empty() {
-        return Err(wrong);
+
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
     }
-    whole.push_str(&text[at..]);
-    Ok((whole, is_changed))
 }
 
 fn is_name(name: &str) -> bool {
@@ -94,6 +142,12 @@ mod tests {
             ("$${KEY}", ("${KEY}", false)),
             ("5$ and $KEY", ("5$ and $KEY", false)),
             ("${OTHER:-a:-b}", ("a:-b", true)),
+            ("${OTHER:-${KEY}}", ("abc", true)),
+            ("${KEY:-${OTHER:-x}}!", ("abc!", true)),
+            ("${KEY:-${OTHER}}", ("abc", true)),
+            ("${OTHER:-<${NONE:-${KEY}}>}", ("<abc>", true)),
+            ("${OTHER:-a$$b}$$", ("a$b$", true)),
+            ("${OTHER:-${EMPTY:-${NONE:-z}}}", ("z", true)),
         ] {
             assert_eq!(substitute(text, value), Ok((expected.0.to_owned(), expected.1)), "{text}");
         }
@@ -112,6 +166,9 @@ mod tests {
         assert_eq!(wrong("${KEY"), [Unsubstituted { at: 0..5, why: Why::Open }]);
         assert_eq!(wrong("${a b}")[0].why, Why::NoName);
         assert_eq!(wrong("${}")[0].why, Why::NoName);
+        assert_eq!(wrong("${A:-${B}}"), [Unsubstituted { at: 5..9, why: Why::Unset("B".to_owned()) }]);
+        assert_eq!(wrong("x${A:-${B}"), [Unsubstituted { at: 1..10, why: Why::Open }]);
+        assert_eq!(wrong(&"${A:-".repeat(10_000))[0].why, Why::Open);
     }
 
     proptest! {

@@ -29,7 +29,11 @@ pub(crate) trait Key: Ord + Clone {
 
 impl Key for String {
     fn of_key(key: &str) -> Result<Self, String> {
-        if key.is_empty() { Err("a name is empty; give it one".to_owned()) } else { Ok(key.to_owned()) }
+        match key {
+            "" => Err("a name is empty; give it one".to_owned()),
+            _ if key.contains("${") => Err("variables stand in values alone; write the name itself".to_owned()),
+            _ => Ok(key.to_owned()),
+        }
     }
 }
 

@@ -93,8 +93,9 @@ fn circuit(check: &mut Check, path: &str, circuit: &CircuitBreakerConfig, usual:
     check.above_zero(key("successes_to_close"), circuit.successes_to_close.as_ref(), one);
     check.above_zero(key("break_time"), circuit.break_time.as_ref(), time);
     check.above_zero(key("probe_lease"), circuit.probe_lease.as_ref(), time);
-    let break_time = circuit.break_time.or(usual.break_time).unwrap_or(Duration::from_secs(5));
-    if let Some(longest) = circuit.break_cap.filter(|longest| *longest < break_time) {
+    check.above_zero(key("break_cap"), circuit.break_cap.as_ref(), time);
+    let break_time = circuit.break_time.or(usual.break_time).unwrap_or_default();
+    if let Some(longest) = circuit.break_cap.filter(|longest| *longest < break_time && !longest.is_zero()) {
         let message = format!("{longest:?} is shorter than the first break, {break_time:?}; write that or more");
         check.wrong(key("break_cap"), message);
     }

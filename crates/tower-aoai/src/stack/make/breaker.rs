@@ -6,7 +6,9 @@ use crate::{
     config::{CircuitBreakerConfig, SlowFirstBytes},
 };
 
-/// The longest break where none stands in, and where another endpoint does, if the first one is said.
+/// The first break where none stands in, and where another endpoint does.
+const BREAK_TIMES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// The longest one, likewise, if the first one is said.
 const BREAK_CAPS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(10)];
 const SLOW_SHARE: f64 = 0.5;
 
@@ -24,7 +26,7 @@ pub(in crate::stack) fn layer(
 /// Where nothing stands in, a call that is kept away has nowhere else to go: it waits, and often longer than the outage
 /// lasts. So breaks are short, and many calls may find out that they are over: one answer may take half a minute.
 fn alone() -> CircuitPolicy {
-    CircuitPolicy::new().break_time(Duration::from_secs(1)).break_cap(Duration::from_secs(2)).probes(16)
+    CircuitPolicy::new().break_time(BREAK_TIMES[0]).break_cap(Duration::from_secs(2)).probes(16)
 }
 
 fn policy(config: &CircuitBreakerConfig, stands_in: bool) -> CircuitPolicy {
@@ -39,10 +41,11 @@ fn policy(config: &CircuitBreakerConfig, stands_in: bool) -> CircuitPolicy {
     });
     let policy = said(policy, config.window, CircuitPolicy::window);
     let policy = said(policy, config.min_calls, CircuitPolicy::min_calls);
-    // A first break that is longer than the usual cap is meant.
-    let usual_cap = BREAK_CAPS[usize::from(stands_in)];
+    // What is usual gives way: a first break that is longer than the usual cap is meant, and so is a shorter cap.
+    let (usual_time, usual_cap) = (BREAK_TIMES[usize::from(stands_in)], BREAK_CAPS[usize::from(stands_in)]);
     let cap = config.break_cap.or_else(|| config.break_time.map(|time| time.max(usual_cap)));
-    let policy = said(policy, config.break_time, CircuitPolicy::break_time);
+    let time = config.break_time.or_else(|| config.break_cap.map(|cap| cap.min(usual_time)));
+    let policy = said(policy, time, CircuitPolicy::break_time);
     let policy = said(policy, cap, CircuitPolicy::break_cap);
     let policy = said(policy, config.jitter, CircuitPolicy::jitter);
     let policy = said(policy, config.probes, CircuitPolicy::probes);
@@ -66,6 +69,18 @@ mod tests {
     fn a_break_that_is_longer_than_the_usual_cap_is_possible() {
         let config = CircuitBreakerConfig { break_time: Some(Duration::from_secs(60)), ..Default::default() };
         assert!(layer(&config, true).is_ok());
+    }
+
+    #[test]
+    fn a_cap_that_is_shorter_than_the_usual_first_break_is_possible() {
+        for stands_in in [false, true] {
+            let config = CircuitBreakerConfig { break_cap: Some(Duration::from_millis(300)), ..Default::default() };
+            let policy = policy(&config, stands_in);
+            assert!(CircuitBreakerLayer::of(policy).is_ok());
+            let config = CircuitBreakerConfig { break_cap: Some(Duration::from_secs(300)), ..Default::default() };
+            let usual = if stands_in { CircuitPolicy::below_balancer() } else { alone() };
+            assert_eq!(super::policy(&config, stands_in), usual.break_cap(Duration::from_secs(300)));
+        }
     }
 
     #[test]
