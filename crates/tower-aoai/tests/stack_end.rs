@@ -11,7 +11,7 @@ use tower_aoai::{
     Stack,
     config::{Config, EndpointConfig, ResourceConfig},
 };
-use tower_aoai_simulator::{Deployment, Simulator};
+use tower_aoai_simulator::{Deployment, Scripted, Simulator};
 
 fn one() -> Config {
     Config::new()
@@ -33,6 +33,24 @@ async fn who_wants_refusals_as_answers_has_one_after_the_end_too() {
     let answer = stack.oneshot(request).await.expect("an answer");
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["content-type"], "application/json");
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_may_be_without_end() {
+    let simulator = simulator();
+    let stack = Stack::builder(one()).transport(simulator.clone()).build().expect("a stack");
+    simulator.script("chat").then(Scripted::ok().first_token_after(Duration::from_secs(100)));
+    let body = r#"{"model":"chat","messages":[{"role":"user","content":"Say it."}]}"#;
+    let request = Request::post("/openai/v1/chat/completions").body(Full::<Bytes>::from(body)).expect("a request");
+    let call = tokio::spawn(stack.clone().oneshot(request));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let closing = tokio::spawn({
+        let stack = stack.clone();
+        async move { stack.shutdown(Duration::MAX).await }
+    });
+    let body = call.await.expect("a task").expect("an answer").into_body();
+    drop(body);
+    assert_eq!(closing.await.expect("a task").calls, 0);
 }
 
 #[cfg(feature = "transport")]

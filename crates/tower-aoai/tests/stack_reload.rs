@@ -165,3 +165,117 @@ async fn a_table_of_models_that_was_written_anew_is_read_anew() {
     let refused = call(&stack).await.expect_err("the window is small now");
     assert_eq!(refused.rejected().map(Rejected::reason), Some(Reason::ContextLength));
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_key_is_sent_from_now_on_and_nothing_else_changes() {
+    let simulator = simulator();
+    let mut config = one();
+    config.resources[0] = ResourceConfig::new("contoso", "https://contoso.openai.azure.com").api_key("an-old-key-0123");
+    let stack = over(config, &simulator);
+    assert_eq!(call(&stack).await.expect("an answer"), 401);
+    stack.circuit("chat").expect("an endpoint").trip_for(Duration::from_secs(1_000));
+    let before = used(&stack);
+    assert!(before > 0, "what was refused counts, too");
+    let _ = stack.reload(one()).expect("a good configuration");
+    assert_eq!(used(&stack), before);
+    assert_eq!(stack.circuit("chat").expect("an endpoint").snapshot().state.name(), "open");
+    stack.statistics().reset_breakers();
+    assert_eq!(call(&stack).await.expect("an answer"), 200);
+}
+
+/// Uses the whole quota of a minute, and a call that waits for more.
+async fn a_call_that_waits(stack: &Stack) -> tokio::task::JoinHandle<Result<u16, Error>> {
+    let all = stack.quota("chat").expect("an endpoint");
+    for _ in 0..1_000 {
+        if all.snapshot().tokens_used > 5_990 {
+            break;
+        }
+        call(stack).await.expect("an answer");
+    }
+    let waits = tokio::spawn({
+        let stack = stack.clone();
+        async move { call(&stack).await }
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(all.snapshot().queued, 1);
+    waits
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_an_endpoint_that_is_gone_is_served_as_it_began() {
+    let stack = over(one(), &simulator());
+    let waits = a_call_that_waits(&stack).await;
+    let elsewhere = Config::new()
+        .resource(ResourceConfig::new("contoso", "https://contoso.openai.azure.com").api_key(KEY))
+        .endpoint(EndpointConfig::new("other", "contoso").deployment("chat"));
+    let draining = stack.reload(elsewhere).expect("a good configuration");
+    assert!(stack.quota("chat").is_none());
+    assert_eq!((draining.in_flight(), stack.in_flight()), (1, 1));
+    assert_eq!(call(&stack).await.expect("an answer"), 200, "new calls go elsewhere");
+    assert_eq!(waits.await.expect("a task").expect("an answer"), 200);
+    assert_eq!((draining.in_flight(), stack.in_flight()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_more_than_there_will_ever_be_is_told_so() {
+    let stack = over(one(), &simulator());
+    let waits = a_call_that_waits(&stack).await;
+    let mut small = one();
+    small.endpoints[0].quota.tokens_per_minute = Some(5);
+    let _ = stack.reload(small).expect("a good configuration");
+    let refused = tokio::time::timeout(Duration::from_secs(1), waits).await.expect("at once");
+    let refused = refused.expect("a task").expect_err("it is larger than the quota");
+    assert_eq!(refused.rejected().map(Rejected::reason), Some(Reason::TooLarge));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_reloads_leave_nothing_behind() {
+    let (limits, simulator) = (SharedLimits::new(), simulator());
+    let stack = Stack::builder(one()).shared_limits(&limits).transport(simulator).build().expect("a stack");
+    let former = std::sync::Arc::downgrade(&stack.config());
+    for round in 0..1_000_u32 {
+        let mut config = one();
+        config.retry.max_retries = Some(round % 7);
+        config.endpoints[0].quota.queue_limit = Some(1 + round as usize % 5);
+        config.endpoints[0].circuit_breaker.probes = Some(1 + round % 3);
+        config.resources[0].api_key = Some(format!("{KEY}-{round}").into());
+        if round % 2 == 0 {
+            config = config.endpoint(EndpointConfig::new(format!("of-{round}"), "contoso").deployment("chat"));
+        }
+        let _ = stack.reload(config).expect("a good configuration");
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    assert_eq!(former.strong_count(), 0, "nobody has the first configuration any more");
+    let _ = stack.reload(one()).expect("a good configuration");
+    let shown = format!("{limits:?}");
+    let numbers = shown.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse::<u32>().ok());
+    assert!(numbers.clone().count() == 2 && numbers.clone().all(|kept| kept < 20), "{shown}");
+    assert_eq!(call(&stack).await.expect("an answer"), 200);
+}
+
+#[test]
+fn reloads_and_shutdowns_at_once_end_and_the_last_word_is_the_shutdown() {
+    let stack = over(one(), &simulator());
+    std::thread::scope(|scope| {
+        for retries in 0..4 {
+            let stack = &stack;
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    let mut config = one();
+                    config.retry.max_retries = Some(retries);
+                    match stack.reload(config) {
+                        Ok(_) | Err(tower_aoai::stack::InvalidStack::ShutDown) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            runtime.block_on(stack.shutdown(Duration::from_secs(1)))
+        });
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let refused = runtime.block_on(call(&stack)).expect_err("it is over");
+    assert_eq!(refused.rejected().map(Rejected::reason), Some(Reason::ShuttingDown));
+}

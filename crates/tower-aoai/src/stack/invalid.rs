@@ -14,6 +14,8 @@ pub enum InvalidStack {
     Transport(crate::transport::InvalidTransport),
     /// It was shut down, and takes no other configuration.
     ShutDown,
+    /// It is taking another configuration just now, and asks for this one from within.
+    Reloading,
 }
 
 impl From<Problems> for InvalidStack {
@@ -36,6 +38,7 @@ impl fmt::Debug for InvalidStack {
             #[cfg(feature = "transport")]
             Self::Transport(error) => f.debug_tuple("Transport").field(error).finish(),
             Self::ShutDown => f.write_str("ShutDown"),
+            Self::Reloading => f.write_str("Reloading"),
         }
     }
 }
@@ -47,6 +50,9 @@ impl fmt::Display for InvalidStack {
             #[cfg(feature = "transport")]
             Self::Transport(error) => error.fmt(f),
             Self::ShutDown => f.write_str("the stack was shut down: it takes no other configuration; make a new one"),
+            Self::Reloading => f.write_str(
+                "the stack is just taking another configuration, of which this is a part: reload it when that is done",
+            ),
         }
     }
 }
@@ -56,7 +62,7 @@ impl Error for InvalidStack {
         match self {
             #[cfg(feature = "transport")]
             Self::Transport(error) => error.source(),
-            Self::Config(_) | Self::ShutDown => None,
+            Self::Config(_) | Self::ShutDown | Self::Reloading => None,
         }
     }
 }

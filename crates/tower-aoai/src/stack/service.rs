@@ -1,4 +1,5 @@
 use std::{
+    cell::Cell,
     fmt,
     sync::{Arc, Weak},
     task::{Context, Poll},
@@ -8,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use http_body::Body;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, ReentrantMutex};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -47,7 +48,9 @@ pub(super) struct Core {
     parts: Parts,
     limits: SharedLimits,
     statistics: Statistics,
-    /// Who holds it makes the stack anew, or ends it.
+    /// Who holds it makes the stack anew; whether somebody does, for who asks from within, on the same thread.
+    making: ReentrantMutex<Cell<bool>>,
+    /// Held for a moment: nobody else's code runs meanwhile.
     changes: Mutex<Changes>,
     /// Who holds it waits for its end.
     #[cfg(feature = "transport")]
@@ -135,7 +138,6 @@ impl Stack {
         let webhook = tokio::sync::Mutex::new(RunningWebhook::start(&assembly.config, &statistics)?);
         statistics.replace(sight::handles(&assembly));
         let current = ArcSwap::from_pointee(assembly);
-        let changes = Mutex::default();
         Ok(Self {
             core: Arc::new(Core {
                 current,
@@ -143,7 +145,8 @@ impl Stack {
                 parts,
                 limits,
                 statistics,
-                changes,
+                making: ReentrantMutex::default(),
+                changes: Mutex::default(),
                 #[cfg(feature = "transport")]
                 webhook,
             }),
@@ -161,13 +164,24 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// [`InvalidStack`], with all that is wrong; then nothing has changed.
+    /// [`InvalidStack`], with all that is wrong; then nothing has changed. It may be called from a callback, but for those
+    /// that a reload itself asks how its layers are to be: they are told [`InvalidStack::Reloading`].
     pub fn reload(&self, config: Config) -> Result<Draining, InvalidStack> {
-        let mut changes = self.core.changes.lock();
-        if changes.is_over {
+        let draining = self.replace(config)?;
+        // Whose callbacks are called here may reload the stack in their turn.
+        self.core.statistics.deliver();
+        Ok(draining)
+    }
+
+    fn replace(&self, config: Config) -> Result<Draining, InvalidStack> {
+        let Core { current, foundation, parts, limits, statistics, making, changes, .. } = &*self.core;
+        let is_making = making.lock();
+        let Some(_making) = Making::begin(&is_making) else {
+            return Err(InvalidStack::Reloading);
+        };
+        if changes.lock().is_over {
             return Err(InvalidStack::ShutDown);
         }
-        let Core { current, foundation, parts, limits, statistics, .. } = &*self.core;
         let former = current.load_full();
         let ground = Ground { foundation: &**foundation, parts, limits };
         let assembly = Assembly::make(config, &ground, Some(&former))?;
@@ -178,10 +192,17 @@ impl Stack {
                  with; others want a new stack"
             );
         }
-        statistics.replace(sight::handles(&assembly));
-        current.store(Arc::new(assembly));
-        changes.past.retain(|flight| flight.strong_count() > 0);
-        changes.past.push(Arc::downgrade(&former.flight));
+        let handles = sight::handles(&assembly);
+        {
+            let mut changes = changes.lock();
+            if changes.is_over {
+                return Err(InvalidStack::ShutDown);
+            }
+            current.store(Arc::new(assembly));
+            changes.past.retain(|flight| flight.strong_count() > 0);
+            changes.past.push(Arc::downgrade(&former.flight));
+        }
+        statistics.replace_untold(handles);
         Ok(Draining { flight: Arc::clone(&former.flight) })
     }
 
@@ -201,10 +222,10 @@ impl Stack {
                 flight.emptied().await;
             }
         };
-        let until = Instant::now() + patience;
+        let asked = Instant::now();
         // Too late is no error: what is left is counted.
-        let _ = tokio::time::timeout_at(until, emptied).await;
-        let left = until.saturating_duration_since(Instant::now()).max(LAST_PATIENCE);
+        let _ = tokio::time::timeout(patience, emptied).await;
+        let left = patience.saturating_sub(Instant::now().saturating_duration_since(asked)).max(LAST_PATIENCE);
         let cost = self.cost();
         let written = tokio::task::spawn_blocking(move || cost.flush(left));
         #[cfg(feature = "transport")]
@@ -288,6 +309,22 @@ impl Stack {
     #[must_use]
     pub fn context_window(&self) -> ContextWindowHandle {
         self.core.current.load().context_window()
+    }
+}
+
+/// A stack that is being made anew, until this is dropped.
+struct Making<'a>(&'a Cell<bool>);
+
+impl<'a> Making<'a> {
+    /// `None` if it is being made already: by whoever asks, then.
+    fn begin(is_making: &'a Cell<bool>) -> Option<Self> {
+        (!is_making.replace(true)).then_some(Self(is_making))
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 

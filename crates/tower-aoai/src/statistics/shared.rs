@@ -85,8 +85,10 @@ impl Shared {
     }
 
     /// Takes the handles of a stack that was made anew; what was counted stays for endpoints that are still there.
+    ///
+    /// What is news is told by the next to [deliver](Outlets::deliver) it.
     pub(crate) fn replace(&self, handles: StackHandles, now: Instant) {
-        self.look(now);
+        self.look_with(now, &mut self.looker.lock());
         let handles = Arc::new(handles);
         {
             let mut looker = self.looker.lock();
@@ -96,13 +98,18 @@ impl Shared {
         }
         let names: Vec<_> = handles.endpoints().iter().map(|endpoint| Arc::clone(&endpoint.name)).collect();
         self.meter.lock().keep_endpoints(|name| name == OTHER || names.iter().any(|known| **known == *name));
-        self.look(now);
+        self.look_with(now, &mut self.looker.lock());
+    }
+
+    /// Tells what is news.
+    pub(crate) fn deliver(&self) {
+        self.outlets.deliver();
     }
 
     /// Looks at the handles, and tells what is news.
     pub(crate) fn look(&self, now: Instant) {
         self.look_with(now, &mut self.looker.lock());
-        self.outlets.deliver();
+        self.deliver();
     }
 
     /// The same if it is time to, nobody else does, and nobody is at it.

@@ -73,6 +73,19 @@ impl Statistics {
     /// endpoints that are gone, counts and alerts are over.
     pub fn replace(&self, handles: StackHandles) {
         self.shared.replace(handles, Instant::now());
+        self.shared.deliver();
+    }
+
+    /// The same, for whom nobody's callback is to run just now: they are for [`deliver`](Self::deliver).
+    #[cfg(feature = "stack")]
+    pub(crate) fn replace_untold(&self, handles: StackHandles) {
+        self.shared.replace(handles, Instant::now());
+    }
+
+    /// Tells what is news.
+    #[cfg(feature = "stack")]
+    pub(crate) fn deliver(&self) {
+        self.shared.deliver();
     }
 
     /// The whole stack as it is now. Asks every handle; calls wait for it no longer than a copy of the counts takes.
