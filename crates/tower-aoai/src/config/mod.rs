@@ -34,8 +34,8 @@
 //!
 //! [`Config::from_toml_file`]; [`EXAMPLE`] has every key, with its unit and its default. Strings may hold `${NAME}`, the
 //! value of an environment variable, or `${NAME:-value}` for where it is missing; the value may hold others, and `$$` is a
-//! dollar. Keys that do not exist, values of a wrong type or out of range, names that lead nowhere: all that is wrong is told at once, each with its line and what would be
-//! right.
+//! dollar. Keys that do not exist, values of a wrong type or out of range, names that lead nowhere: all that is wrong is
+//! told at once, each with its line and what would be right.
 //!
 //! ```
 //! use tower_aoai::config::Config;
