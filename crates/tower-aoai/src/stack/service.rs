@@ -318,7 +318,8 @@ struct Making<'a>(&'a Cell<bool>);
 impl<'a> Making<'a> {
     /// `None` if it is being made already: by whoever asks, then.
     fn begin(is_making: &'a Cell<bool>) -> Option<Self> {
-        (!is_making.replace(true)).then_some(Self(is_making))
+        // Only made where it is to be dropped: dropping it ends the making.
+        (!is_making.replace(true)).then(|| Self(is_making))
     }
 }
 
