@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::{Scope, duration};
 
@@ -44,56 +44,68 @@ pub struct QuotaWindow {
     pub renewal_period: Option<Duration>,
 }
 
+/// One window's headers as they are written.
+#[derive(Default)]
+struct Written<'h> {
+    limit: Option<&'h HeaderValue>,
+    remaining: Option<&'h HeaderValue>,
+    reset: Option<&'h HeaderValue>,
+    period: Option<&'h HeaderValue>,
+}
+
 impl QuotaHeaders {
     /// Reads them; what is missing or cannot be read is `None`.
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Self {
-        let window = |[limit, remaining, reset, period]: [&str; 4]| {
-            QuotaWindow::read(
-                text(headers, limit),
-                text(headers, remaining),
-                text(headers, reset),
-                text(headers, period),
-            )
-        };
+        let (mut tokens, mut requests) = (Written::default(), Written::default());
+        let (mut kind, mut utilization) = (None, None);
+        // One look at each header costs less than ten lookups by name.
+        for (name, value) in headers {
+            let place = match name.as_str() {
+                "x-ratelimit-limit-tokens" => &mut tokens.limit,
+                "x-ratelimit-remaining-tokens" => &mut tokens.remaining,
+                "x-ratelimit-reset-tokens" => &mut tokens.reset,
+                "x-ratelimit-renewalperiod-tokens" => &mut tokens.period,
+                "x-ratelimit-limit-requests" => &mut requests.limit,
+                "x-ratelimit-remaining-requests" => &mut requests.remaining,
+                "x-ratelimit-reset-requests" => &mut requests.reset,
+                "x-ratelimit-renewalperiod-requests" => &mut requests.period,
+                "x-ratelimit-type" => &mut kind,
+                "azure-openai-deployment-utilization" => &mut utilization,
+                _ => continue,
+            };
+            // Of a header that comes twice the first counts.
+            place.get_or_insert(value);
+        }
         Self {
-            tokens: window([
-                "x-ratelimit-limit-tokens",
-                "x-ratelimit-remaining-tokens",
-                "x-ratelimit-reset-tokens",
-                "x-ratelimit-renewalperiod-tokens",
-            ]),
-            requests: window([
-                "x-ratelimit-limit-requests",
-                "x-ratelimit-remaining-requests",
-                "x-ratelimit-reset-requests",
-                "x-ratelimit-renewalperiod-requests",
-            ]),
-            exhausted: text(headers, "x-ratelimit-type").and_then(exhausted),
-            utilization: text(headers, "azure-openai-deployment-utilization").and_then(percent),
+            tokens: QuotaWindow::read(&tokens),
+            requests: QuotaWindow::read(&requests),
+            exhausted: kind.and_then(text).and_then(exhausted),
+            utilization: utilization.and_then(text).and_then(percent),
         }
     }
 
     /// `x-ratelimit-key`: the deployment or model whose quota the others tell.
     #[must_use]
     pub fn key(headers: &HeaderMap) -> Option<&str> {
-        text(headers, "x-ratelimit-key").filter(|key| !key.is_empty())
+        headers.get("x-ratelimit-key").and_then(text).filter(|key| !key.is_empty())
     }
 }
 
 impl QuotaWindow {
     /// A limit of 0 or less says that there is no figure (`-1`, with remaining `-1` and reset `0`, was seen on the
     /// responses API): then the other three mean nothing either.
-    fn read(limit: Option<&str>, remaining: Option<&str>, reset: Option<&str>, period: Option<&str>) -> Self {
-        let limit = limit.and_then(whole);
+    fn read(written: &Written<'_>) -> Self {
+        let limit = written.limit.and_then(text).and_then(whole);
         if limit.is_some_and(|limit| limit <= 0) {
             return Self::default();
         }
         Self {
             limit: limit.and_then(|limit| u64::try_from(limit).ok()),
-            remaining: remaining.and_then(whole),
-            reset: reset.and_then(duration::parse_duration),
-            renewal_period: period.and_then(duration::parse_duration).filter(|period| !period.is_zero()),
+            remaining: written.remaining.and_then(text).and_then(whole),
+            reset: written.reset.and_then(text).and_then(duration::parse_duration),
+            renewal_period: (written.period.and_then(text).and_then(duration::parse_duration))
+                .filter(|period| !period.is_zero()),
         }
     }
 
@@ -111,8 +123,8 @@ impl QuotaWindow {
     }
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    Some(headers.get(name)?.to_str().ok()?.trim())
+fn text(value: &HeaderValue) -> Option<&str> {
+    Some(value.to_str().ok()?.trim())
 }
 
 /// A whole number; one written with a fraction loses it.

@@ -49,6 +49,19 @@ fn a_captured_success() {
 }
 
 #[test]
+fn of_a_header_that_comes_twice_the_first_counts() {
+    let mut headers = HeaderMap::new();
+    for value in ["?", "7"] {
+        headers.append("x-ratelimit-remaining-tokens", HeaderValue::from_static(value));
+    }
+    for value in ["8", "9"] {
+        headers.append("x-ratelimit-remaining-requests", HeaderValue::from_static(value));
+    }
+    let quota = QuotaHeaders::read(&headers);
+    assert_eq!((quota.tokens.remaining, quota.requests.remaining), (None, Some(8)));
+}
+
+#[test]
 fn traffic_of_2024_has_remaining_only() {
     let quota = read(&[("x-ratelimit-remaining-requests", "79"), ("x-ratelimit-remaining-tokens", "61353")]);
     assert_eq!(quota.tokens.remaining, Some(61_353));
