@@ -115,7 +115,7 @@ fn unmarked(path: &str, inference: bool) -> Address<'_> {
 /// The path from each of its segments on, longest first.
 fn tails(path: &str) -> impl Iterator<Item = &str> {
     let path = path.strip_prefix('/').unwrap_or(path);
-    std::iter::successors(Some(path), |tail| Some(tail.split_once('/')?.1))
+    std::iter::successors(Some(path), |tail| Some(split(tail)?.1))
 }
 
 /// What follows these segments, if the path begins with them.
@@ -135,7 +135,13 @@ fn deployment(path: &str) -> Option<(&str, &str)> {
 }
 
 fn first(path: &str) -> (&str, &str) {
-    path.split_once('/').unwrap_or((path, ""))
+    split(path).unwrap_or((path, ""))
+}
+
+/// `split_once('/')`, whose search costs more than a segment is long.
+fn split(path: &str) -> Option<(&str, &str)> {
+    let slash = path.bytes().position(|byte| byte == b'/')?;
+    Some((&path[..slash], &path[slash + 1..]))
 }
 
 fn operation(rest: &str) -> Option<Operation> {
