@@ -107,7 +107,7 @@ pub(super) fn read(text: &str, prices: &mut Prices) -> Result<(), PricesError> {
     for ((name, kind), price) in read {
         match kind {
             None => prices.models.insert(name, price),
-            Some(kind) => prices.special.insert((name, kind), price),
+            Some(kind) => prices.special.entry(name).or_default().insert(kind, price),
         };
     }
     for Deployment { name, model, r#type } in table.deployment {

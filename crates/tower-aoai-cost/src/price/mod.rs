@@ -116,7 +116,7 @@ impl ServiceTier {
 pub struct Prices {
     models: HashMap<String, ModelPrice>,
     /// Prices of a model for one deployment type alone.
-    special: HashMap<(String, DeploymentType), ModelPrice>,
+    special: HashMap<String, HashMap<DeploymentType, ModelPrice>>,
     deployments: HashMap<String, Deployed>,
     factors: Factors,
     as_of: String,
@@ -256,7 +256,7 @@ impl Prices {
     ) -> Option<Quote> {
         let tier = if deployment == DeploymentType::Batch { ServiceTier::Batch } else { tier };
         if !self.special.is_empty()
-            && let Some(special) = model_names(model).find_map(|name| self.special.get(&(name, deployment)))
+            && let Some(special) = model_names(model).find_map(|name| self.special.get(&*name)?.get(&deployment))
         {
             return Some(special.quote(tier, prompt_tokens, &self.factors));
         }
@@ -275,7 +275,7 @@ impl Prices {
 
     fn model(&self, name: &str) -> Option<&ModelPrice> {
         let as_it_is = self.models.get(name);
-        as_it_is.or_else(|| model_names(name).find_map(|name| self.models.get(&name)))
+        as_it_is.or_else(|| model_names(name).find_map(|name| self.models.get(&*name)))
     }
 }
 
