@@ -1,6 +1,6 @@
 //! One JSON object, read in one pass without a tree of its values.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, sync::Arc};
 
 use serde::de::{DeserializeSeed, Deserializer as _, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Deserializer, value::RawValue};
@@ -32,6 +32,15 @@ pub(crate) fn read<'a, const N: usize>(text: &'a [u8], keys: &[&str; N]) -> Opti
     let (values, is_empty) = parser.deserialize_map(Pass(keys)).ok()?;
     parser.end().ok()?;
     Some(Object { first_member: brace + 1, is_empty, values })
+}
+
+/// What a JSON text says that is a string.
+pub(crate) fn text(json: &str) -> Option<Arc<str>> {
+    let is_plain = |text: &&str| text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'));
+    match json.strip_prefix('"').and_then(|text| text.strip_suffix('"')).filter(is_plain) {
+        Some(plain) => Some(plain.into()),
+        None => serde_json::from_str::<String>(json).ok().map(Arc::from),
+    }
 }
 
 /// Where in `text` a value stands that was read from it.
@@ -108,6 +117,15 @@ mod tests {
         assert_eq!(last(r#"{"a":1,"a" : [2] }"#, "a"), Some("[2]"));
         assert_eq!(last(r#"{"mod\u0065l":"x"}"#, "model"), Some(r#""x""#));
         assert_eq!(last(r#"{"b":{"a":1}}"#, "a"), None);
+    }
+
+    #[test]
+    fn a_text_is_what_a_parser_takes_it_for() {
+        for json in
+            [r#""""#, r#""a b é""#, r#""\u0061\n""#, r#""a"b""#, "\"\n\"", r#"""#, r#""\""#, " \"a\" ", "null", "", "a"]
+        {
+            assert_eq!(text(json).as_deref(), serde_json::from_str::<String>(json).ok().as_deref(), "{json:?}");
+        }
     }
 
     #[test]

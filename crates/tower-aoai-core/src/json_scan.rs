@@ -10,21 +10,26 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use memchr::{memchr2, memchr3};
 
-use crate::Usage;
+use crate::{Usage, json_object};
 
 /// The bound on a wanted value's size, in bytes; a larger one is not taken.
 const VALUE_LIMIT: usize = 16 << 10;
+
+/// What a wanted value most often has room in, in bytes.
+const VALUE_ROOM: usize = 256;
 
 /// What was found so far.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) usage: Option<Usage>,
-    pub(crate) model: Option<String>,
-    pub(crate) service_tier: Option<String>,
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) service_tier: Option<Arc<str>>,
     /// The `status` of a responses object.
-    pub(crate) status: Option<String>,
+    pub(crate) status: Option<Arc<str>>,
     /// The `error`, as it stands in the body.
     pub(crate) error: Option<Vec<u8>>,
 }
@@ -184,6 +189,9 @@ impl JsonScanner {
         };
         self.value.clear();
         self.wanted = self.key.member();
+        if self.wanted.is_some() {
+            self.value.reserve(VALUE_ROOM);
+        }
         let nested = |open, close| State::Nested { open, close, depth: 1, in_text: false };
         self.state = match bytes[at] {
             b'"' => State::Text,
@@ -258,7 +266,7 @@ impl Key {
 
 impl Found {
     fn read(&mut self, member: Member, json: &[u8]) {
-        let text = || serde_json::from_slice(json).ok().filter(|text: &String| !text.is_empty());
+        let text = || json_object::text(str::from_utf8(json).ok()?).filter(|text| !text.is_empty());
         match member {
             Member::Usage => self.usage = Usage::from_json(json),
             Member::Model => self.model = text(),

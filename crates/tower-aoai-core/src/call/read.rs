@@ -99,7 +99,7 @@ impl Call {
             }
         };
 
-        self.model = model.and_then(text);
+        self.model = model.and_then(|model| json_object::text(model.get()));
         self.stream = stream.is_some_and(truth);
         self.include_usage = stream_options.is_some_and(asks_for_usage);
         self.max_output_tokens = limit.and_then(count);
@@ -163,14 +163,6 @@ fn truth(value: &RawValue) -> bool {
 /// A whole number that is not negative, written as one.
 fn count(value: &RawValue) -> Option<u64> {
     value.get().parse().ok()
-}
-
-fn text(value: &RawValue) -> Option<Arc<str>> {
-    let json = value.get();
-    match json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-        Some(plain) if !plain.contains('\\') => Some(Arc::from(plain)),
-        _ => serde_json::from_str::<String>(json).ok().map(Arc::from),
-    }
 }
 
 fn asks_for_usage(stream_options: &RawValue) -> bool {

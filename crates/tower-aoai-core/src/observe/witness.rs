@@ -147,30 +147,32 @@ impl Witness {
     pub(super) fn note(&mut self, news: News) {
         self.content_events += news.events;
         self.if_dropped = news.if_dropped;
+        let mut now = None;
         if news.content && self.first_content.is_none() {
-            let now = Instant::now();
-            self.first_content = Some(now);
-            self.attempt.mark_content(now, 0);
+            let first = *now.insert(Instant::now());
+            self.first_content = Some(first);
+            self.attempt.mark_content(first, 0);
             self.tell(|observer| observer.first_content(&self.context, &self.attempt));
         }
         if let Some(verdict) = news.end {
-            self.end(verdict);
+            self.end_with(now, |attempt, now| attempt.end(now, verdict));
         }
     }
 
     /// Ends the attempt. The first verdict stands.
     pub(super) fn end(&mut self, verdict: Verdict) {
-        self.end_with(|attempt, now| attempt.end(now, verdict));
+        self.end_with(None, |attempt, now| attempt.end(now, verdict));
     }
 
-    fn end_with(&mut self, end: impl FnOnce(&Attempt, Instant)) {
+    /// The clock is read unless it was just now.
+    fn end_with(&mut self, now: Option<Instant>, end: impl FnOnce(&Attempt, Instant)) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
         if let Some(first) = self.first_content {
             self.attempt.mark_content(first, self.content_events);
         }
-        end(&self.attempt, Instant::now());
+        end(&self.attempt, now.unwrap_or_else(Instant::now));
         self.log();
         self.tell(|observer| observer.ended(&self.context, &self.attempt));
     }
@@ -213,7 +215,7 @@ impl Drop for Witness {
         match self.if_dropped {
             _ if !self.sent => self.attempt.give_back(),
             Some(verdict) => self.end(verdict),
-            None => self.end_with(Attempt::cancel),
+            None => self.end_with(None, Attempt::cancel),
         }
     }
 }

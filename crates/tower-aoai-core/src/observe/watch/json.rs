@@ -1,5 +1,7 @@
 //! A non-streamed answer.
 
+use std::sync::Arc;
+
 use super::{News, Witness};
 use crate::{Operation, Outcome, Verdict, json_scan::JsonScanner, stream_event::EventError};
 
@@ -47,10 +49,10 @@ impl JsonWatch {
             attempt.note_usage(usage);
         }
         if let Some(model) = &found.model {
-            attempt.note_model(model);
+            attempt.note_model(Arc::clone(model));
         }
         if let Some(tier) = &found.service_tier {
-            attempt.note_service_tier(tier);
+            attempt.note_service_tier(Arc::clone(tier));
         }
     }
 

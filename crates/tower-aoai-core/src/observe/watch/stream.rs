@@ -167,10 +167,10 @@ impl Reading {
         }
         if let Some(model) = model.filter(|_| !self.model) {
             self.model = true;
-            attempt.note_model(&model);
+            attempt.note_model(model.into());
         }
         if let Some(tier) = service_tier.filter(|tier| attempt.service_tier().as_deref() != Some(tier)) {
-            attempt.note_service_tier(&tier);
+            attempt.note_service_tier(tier.into());
         }
         self.begun |= match &meaning {
             Meaning::Preamble => false,
