@@ -15,21 +15,31 @@ use crate::{Outcome, Usage, Verdict};
 /// its own drop comes by. Guards must be dropped *after* the inner future or body: declare them behind it.
 #[derive(Debug, Default)]
 pub struct Attempt {
-    state: Mutex<State>,
+    state: Mutex<AttemptState>,
 }
 
+/// All that is known of an attempt at one moment; see [`Attempt::look`].
 #[derive(Debug, Default)]
-struct State {
-    /// An observer writes it, for one send.
-    observed: bool,
-    progress: Progress,
-    status: Option<StatusCode>,
-    usage: Option<Usage>,
-    model: Option<Arc<str>>,
-    service_tier: Option<Arc<str>>,
-    deployment: Option<Arc<str>>,
-    endpoint: Option<Arc<str>>,
-    leg: Option<Arc<str>>,
+#[non_exhaustive]
+pub struct AttemptState {
+    /// An [`ObserveLayer`](crate::ObserveLayer) writes it, for one send.
+    pub is_observed: bool,
+    /// How far it has come.
+    pub progress: Progress,
+    /// The status of its head.
+    pub status: Option<StatusCode>,
+    /// What the server said it used.
+    pub usage: Option<Usage>,
+    /// The model that the answer names.
+    pub model: Option<Arc<str>>,
+    /// The service tier that the answer names.
+    pub service_tier: Option<Arc<str>>,
+    /// The deployment that the header `x-ms-deployment-name` names.
+    pub deployment: Option<Arc<str>>,
+    /// The endpoint that a balancer sent it to.
+    pub endpoint: Option<Arc<str>>,
+    /// The leg of a fallback that it is sent in.
+    pub leg: Option<Arc<str>>,
 }
 
 /// How far an attempt has come.
@@ -59,6 +69,14 @@ impl Attempt {
         Self::default()
     }
 
+    /// Looks at all that is known of it at once: for who wants several things, cheaper than to ask for each, and all of
+    /// one moment.
+    ///
+    /// The attempt is locked meanwhile: `look` must not ask it.
+    pub fn look<T>(&self, look: impl FnOnce(&AttemptState) -> T) -> T {
+        look(&self.state.lock())
+    }
+
     /// How far it has come.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -71,8 +89,7 @@ impl Attempt {
     /// For a layer that sees the body too, and knows more at its end than whoever judged its head.
     #[must_use]
     pub fn observed(&self) -> Option<Progress> {
-        let state = self.state.lock();
-        state.observed.then_some(state.progress)
+        self.state.lock().observed()
     }
 
     /// When the transport was first polled; `None` while it was not.
@@ -164,7 +181,7 @@ impl Attempt {
 
     /// One that is to be sent in that leg.
     pub(crate) fn within(leg: Option<Arc<str>>) -> Self {
-        Self { state: Mutex::new(State { leg, ..State::default() }) }
+        Self { state: Mutex::new(AttemptState { leg, ..AttemptState::default() }) }
     }
 
     /// Unless it was sent, it is to be sent in that leg.
@@ -177,7 +194,7 @@ impl Attempt {
 
     /// Takes it for one send that is observed; `false` if another one has.
     pub(crate) fn observe(&self) -> bool {
-        !std::mem::replace(&mut self.state.lock().observed, true)
+        !std::mem::replace(&mut self.state.lock().is_observed, true)
     }
 
     /// Becomes an attempt that was never sent, to the same endpoint; returns what it was.
@@ -186,18 +203,18 @@ impl Attempt {
         let restarts = state.progress.restarts.saturating_add(1);
         let progress = Progress { restarts, ..Progress::default() };
         let (endpoint, leg) = (state.endpoint.clone(), state.leg.clone());
-        let afresh = State { progress, endpoint, leg, ..State::default() };
+        let afresh = AttemptState { progress, endpoint, leg, ..AttemptState::default() };
         Self { state: Mutex::new(std::mem::replace(&mut state, afresh)) }
     }
 
     /// Gives it back: what was to be observed was never sent.
     pub(crate) fn give_back(&self) {
-        self.state.lock().observed = false;
+        self.state.lock().is_observed = false;
     }
 
     /// Whether an observer writes it.
     pub(crate) fn is_observed(&self) -> bool {
-        self.state.lock().observed
+        self.state.lock().is_observed
     }
 
     pub(crate) fn mark_first_byte(&self, now: Instant, status: StatusCode, deployment: Option<&str>) {
@@ -217,12 +234,12 @@ impl Attempt {
         self.state.lock().usage = Some(usage);
     }
 
-    pub(crate) fn note_model(&self, model: &str) {
-        self.state.lock().model = Some(Arc::from(model));
+    pub(crate) fn note_model(&self, model: Arc<str>) {
+        self.state.lock().model = Some(model);
     }
 
-    pub(crate) fn note_service_tier(&self, tier: &str) {
-        self.state.lock().service_tier = Some(Arc::from(tier));
+    pub(crate) fn note_service_tier(&self, tier: Arc<str>) {
+        self.state.lock().service_tier = Some(tier);
     }
 
     /// Ends the attempt; the first verdict stands.
@@ -239,5 +256,13 @@ impl Attempt {
         if self.is_sent() {
             self.end(now, Outcome::Cancelled.into());
         }
+    }
+}
+
+impl AttemptState {
+    /// What [`Attempt::observed`] tells.
+    #[must_use]
+    pub fn observed(&self) -> Option<Progress> {
+        self.is_observed.then_some(self.progress)
     }
 }

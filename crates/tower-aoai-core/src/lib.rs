@@ -156,7 +156,7 @@ mod timer;
 mod usage;
 
 pub use self::{
-    attempt::{Attempt, Progress},
+    attempt::{Attempt, AttemptState, Progress},
     attempt_timeout::{AttemptTimeout, AttemptTimeoutLayer, ConnectTimeout, ConnectTimeoutLayer},
     availability::{Admission, Asked, Availability, Load},
     body::{EditError, Replay, ReplayWith, RequestBody, replay_with, try_clone_request},

@@ -131,6 +131,15 @@ impl CallContext {
         log.attempts.iter().filter(|attempt| attempt.is_sent()).cloned().collect()
     }
 
+    /// Shows [these](Self::attempts), without a list of them, and tells [how many](Self::attempt_count) there are in all.
+    ///
+    /// The record is locked meanwhile: what is shown an attempt must not ask this context.
+    pub fn show_attempts(&self, show: impl FnMut(&Attempt)) -> usize {
+        let log = self.record.log.lock();
+        log.attempts.iter().map(|attempt| &**attempt).filter(|attempt| attempt.is_sent()).for_each(show);
+        log.sent()
+    }
+
     /// How many attempts of the whole call were sent.
     #[must_use]
     pub fn attempt_count(&self) -> usize {

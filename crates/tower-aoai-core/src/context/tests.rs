@@ -94,6 +94,9 @@ fn of_a_thousand_attempts_the_last_are_kept_and_all_are_counted() {
     }
     assert_eq!(context.attempt_count(), 1000);
     assert!(context.attempts().len() <= ATTEMPTS_KEPT);
+    let mut shown = Vec::new();
+    assert_eq!(context.show_attempts(|attempt| shown.push(std::ptr::from_ref(attempt))), 1000);
+    assert_eq!(shown, context.attempts().iter().map(Arc::as_ptr).collect::<Vec<_>>());
 }
 
 #[test]
