@@ -31,18 +31,17 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn of(attempt: &Attempt) -> Self {
-        let progress = attempt.progress();
-        Self {
-            usage: attempt.usage(),
-            model: attempt.model(),
-            service_tier: attempt.service_tier(),
-            deployment: attempt.deployment(),
-            endpoint: attempt.endpoint(),
-            status: attempt.status(),
-            outcome: progress.verdict.map(|verdict| verdict.outcome),
-            content_events: progress.content_events,
-            has_content: progress.first_content.is_some(),
-        }
+        attempt.look(|state| Self {
+            usage: state.usage,
+            model: state.model.clone(),
+            service_tier: state.service_tier.clone(),
+            deployment: state.deployment.clone(),
+            endpoint: state.endpoint.clone(),
+            status: state.status,
+            outcome: state.progress.verdict.map(|verdict| verdict.outcome),
+            content_events: state.progress.content_events,
+            has_content: state.progress.first_content.is_some(),
+        })
     }
 
     /// Of an answer that nobody observed there is only the head, if there is one.

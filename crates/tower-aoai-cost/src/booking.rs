@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use http::StatusCode;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 use tower_aoai_core::{CallContext, Error, Guard, Rejected, Timeout, classify::ResponseHead};
 
@@ -78,6 +79,9 @@ impl Hold {
     }
 }
 
+/// Most calls make one attempt.
+type Few<T> = SmallVec<[T; 1]>;
+
 /// Books a call when it is dropped.
 #[derive(Debug)]
 pub struct Booking {
@@ -118,12 +122,11 @@ impl Booking {
     }
 
     /// What is known of each attempt that may have been billed.
-    fn seen(&self) -> Vec<Seen> {
-        let kept = self.context.attempts();
-        let count = self.context.attempt_count();
-        let forgotten = count.saturating_sub(kept.len());
-        let mut seen: Vec<_> =
-            kept.iter().skip(self.before.saturating_sub(forgotten)).map(|kept| Seen::of(kept)).collect();
+    fn seen(&self) -> Few<Seen> {
+        let mut seen = Few::new();
+        let count = self.context.show_attempts(|attempt| seen.push(Seen::of(attempt)));
+        let forgotten = count.saturating_sub(seen.len());
+        seen.drain(..self.before.saturating_sub(forgotten).min(seen.len()));
         if let Some(last) = seen.last_mut() {
             last.answered(self.status);
         }
@@ -157,7 +160,7 @@ impl Drop for Booking {
         let assessor = self.settings.assessor();
         let counted = seen.iter().find_map(Seen::counted_input);
         let assess = |seen: &Seen| assessor.assess(call, seen, counted, self.tags.clone());
-        let mut spent: Vec<_> = seen.iter().map(assess).collect();
+        let mut spent: Few<_> = seen.iter().map(assess).collect();
         // The call itself is counted where its last attempt was.
         match spent.last_mut() {
             Some((_, spend)) => spend.calls = 1,

@@ -169,7 +169,7 @@ impl<St: Store> Drop for Reservation<St> {
             }
             self.permit.sent_at(Instant::now());
         }
-        let progress = self.attempt.progress();
+        let (progress, usage) = self.attempt.look(|state| (state.progress, state.usage));
         let Some(verdict) = progress.verdict else {
             return;
         };
@@ -177,7 +177,7 @@ impl<St: Store> Drop for Reservation<St> {
         let (Some(shared), Some(shape)) = (self.permit.shared(), self.shape) else {
             return;
         };
-        if let Some(usage) = self.attempt.usage() {
+        if let Some(usage) = usage {
             shared.learn(&shape, &usage);
             let actual = shared.estimate.actual(&usage);
             self.permit.used(actual);

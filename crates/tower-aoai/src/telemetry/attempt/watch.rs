@@ -78,46 +78,49 @@ impl AttemptWatch {
         }
     }
 
-    fn record(&self) -> AttemptRecord {
-        let observed = self.attempt.observed();
-        let progress = observed.unwrap_or_default();
-        let outcome = self.outcome(progress.verdict.map(|verdict| verdict.outcome));
-        let ended = progress.ended.unwrap_or_else(Instant::now);
-        let since_send = |at: Instant| at.saturating_duration_since(progress.sent.unwrap_or(self.began));
-        let answer_model = self.attempt.model();
-        let asked = self.call.deployment.as_ref().or(self.call.model.as_ref());
-        AttemptRecord {
-            leg: self.attempt.leg(),
-            operation: self.call.operation,
-            model: answer_model.clone().or_else(|| asked.cloned()),
-            answer_model,
-            deployment: self.attempt.deployment().or_else(|| asked.cloned()),
-            status: self.status.or_else(|| self.attempt.status()),
-            refused: self.refused,
-            timed_out: self.timed_out,
-            is_sent: match observed {
-                Some(progress) => progress.sent.is_some(),
-                None => self.own.is_some() && self.refused.is_none(),
-            },
-            is_streamed: self.is_streamed,
-            resends: self.resends,
-            resent_after: self.resent_after,
-            first_byte: progress.first_byte.map(since_send),
-            first_content: progress.first_content.map(since_send),
-            duration: since_send(ended),
-            usage: self.attempt.usage(),
-            ..AttemptRecord::new(Arc::clone(&self.settings.endpoint), outcome, ended)
-        }
+    /// The record, and whether an observer below knows of it.
+    fn record(&self) -> (AttemptRecord, bool) {
+        self.attempt.look(|state| {
+            let progress = state.observed().unwrap_or_default();
+            let outcome = self.outcome(progress.verdict.map(|verdict| verdict.outcome));
+            let ended = progress.ended.unwrap_or_else(Instant::now);
+            let since_send = |at: Instant| at.saturating_duration_since(progress.sent.unwrap_or(self.began));
+            let asked = self.call.deployment.as_ref().or(self.call.model.as_ref());
+            let record = AttemptRecord {
+                leg: state.leg.clone(),
+                operation: self.call.operation,
+                model: state.model.as_ref().or(asked).cloned(),
+                answer_model: state.model.clone(),
+                deployment: state.deployment.as_ref().or(asked).cloned(),
+                status: self.status.or(state.status),
+                refused: self.refused,
+                timed_out: self.timed_out,
+                is_sent: if state.is_observed {
+                    progress.sent.is_some()
+                } else {
+                    self.own.is_some() && self.refused.is_none()
+                },
+                is_streamed: self.is_streamed,
+                resends: self.resends,
+                resent_after: self.resent_after,
+                first_byte: progress.first_byte.map(since_send),
+                first_content: progress.first_content.map(since_send),
+                duration: since_send(ended),
+                usage: state.usage,
+                ..AttemptRecord::new(Arc::clone(&self.settings.endpoint), outcome, ended)
+            };
+            (record, state.is_observed)
+        })
     }
 
     fn tell(&mut self) {
         if std::mem::replace(&mut self.is_told, true) {
             return;
         }
-        let record = self.record();
+        let (record, is_observed) = self.record();
         self.settings.recorders.iter().for_each(|recorder: &Arc<dyn Recorder>| recorder.attempt(&record));
         span::end(&self.span, &record);
-        if self.attempt.observed().is_none() {
+        if !is_observed {
             self.span.in_scope(|| log::unobserved(&record));
         }
     }
