@@ -47,10 +47,10 @@ where
     step: Step,
     #[pin]
     calling: Option<S::Future>,
-    /// The request once more, should its token be refused.
-    spare: Option<Request<RequestBody>>,
+    /// The request once more, should its token be refused. Boxed as what follows, for both are rare, and large.
+    spare: Option<Box<Request<RequestBody>>>,
     /// The answer that refused the token.
-    refusal: Option<S::Response>,
+    refusal: Option<Box<S::Response>>,
 }
 
 impl<S> ResponseFuture<S>
@@ -116,7 +116,7 @@ where
                             *this.step = Step::Readiness;
                         }
                         // No other token came of it: the answer stands.
-                        (_, Some(refusal)) => return Poll::Ready(Ok(refusal)),
+                        (_, Some(refusal)) => return Poll::Ready(Ok(*refusal)),
                         (Ok(_), None) => return Poll::Pending,
                         (Err(rejected), None) => {
                             count(settings, |counters| &counters.without_token);
@@ -149,7 +149,7 @@ where
                             count(settings, |counters| &counters.sent_again);
                         }
                         (Ok(()), None) => *this.spare = tokens.and_then(|tokens| spare(tokens, request)),
-                        (Err(_), Some(refusal)) => return Poll::Ready(Ok(refusal)),
+                        (Err(_), Some(refusal)) => return Poll::Ready(Ok(*refusal)),
                         (Err(error), None) => return Poll::Ready(Err(error)),
                     }
                     if let Some(Lease { token, .. }) = this.lease {
@@ -180,8 +180,8 @@ where
                     let Some(again) = again else {
                         return Poll::Ready(result);
                     };
-                    *this.request = Some(again);
-                    *this.refusal = result.ok();
+                    *this.request = Some(*again);
+                    *this.refusal = result.ok().map(Box::new);
                     *this.refreshing = None;
                     *this.step = Step::Token;
                 }
@@ -231,14 +231,14 @@ fn carry(refreshing: &mut Option<Refreshing>, cx: &mut Context<'_>) {
 }
 
 /// The request once more, if its token may be replaced by another one and the call may be sent twice.
-fn spare(tokens: &TokenCache, request: &mut Request<RequestBody>) -> Option<Request<RequestBody>> {
+fn spare(tokens: &TokenCache, request: &mut Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
     let context = CallContext::of(request);
     if !tokens.can_change() || context.attempts_left() == Some(0) {
         return None;
     }
     // The one that both sends belong to.
     context.attempt();
-    Some(request.clone())
+    Some(Box::new(request.clone()))
 }
 
 /// What was waited for may have taken more time than the call has.

@@ -21,9 +21,7 @@ where
 {
     service: S,
     #[pin]
-    state: State<S::Future, ResB>,
-    /// What is sent next.
-    request: Option<Request<B>>,
+    state: State<B, S::Future, ResB>,
     /// What is sent after that, should it come to it.
     spare: Option<Spare<B>>,
     /// Whose retries this layer owns; `None` if it passes through.
@@ -32,8 +30,9 @@ where
 
 #[pin_project(project = StateProject)]
 #[derive(Debug)]
-enum State<F, ResB> {
-    Readying,
+enum State<B, F, ResB> {
+    /// With what is sent next; `None` where there is nothing any more.
+    Readying(Option<Request<B>>),
     Calling(#[pin] F),
     Waiting {
         #[pin]
@@ -48,7 +47,7 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) const fn new(service: S, request: Request<B>, call: Option<Call>) -> Self {
-        Self { service, state: State::Readying, request: Some(request), spare: None, call }
+        Self { service, state: State::Readying(Some(request)), spare: None, call }
     }
 }
 
@@ -65,7 +64,7 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                StateProject::Readying => {
+                StateProject::Readying(request) => {
                     match this.service.poll_ready(cx) {
                         Poll::Ready(Ok(())) => {}
                         // An instance whose readiness failed must not be used again, so this ends the call.
@@ -82,7 +81,7 @@ where
                             return Poll::Pending;
                         }
                     }
-                    let Some(mut request) = this.request.take() else {
+                    let Some(mut request) = request.take() else {
                         return Poll::Pending;
                     };
                     if let Some(call) = this.call {
@@ -101,7 +100,6 @@ where
                         return Poll::Ready(result);
                     };
                     let drain = result.ok().map(|response| Drain::new(response.into_body()));
-                    *this.request = this.call.as_ref().zip(this.spare.take()).map(|(call, spare)| call.again(spare));
                     this.state.set(State::Waiting { pause, drain });
                 }
                 StateProject::Waiting { pause, drain } => {
@@ -113,7 +111,8 @@ where
                     if let Some(call) = this.call {
                         call.resume();
                     }
-                    this.state.set(State::Readying);
+                    let again = this.call.as_ref().zip(this.spare.take()).map(|(call, spare)| call.again(spare));
+                    this.state.set(State::Readying(again));
                 }
             }
         }
