@@ -8,6 +8,7 @@ use tower::{
 };
 
 use super::{
+    boxed::BoxedLayer,
     make::{self, problem},
     parts::{Parts, changed},
     plan::{ChainPlan, EndpointPlan, LegPlan},
@@ -40,7 +41,10 @@ pub(super) type EndpointLayers = Stack<
                     CostGateLayer,
                     Stack<
                         EndpointLayer,
-                        Stack<TokenBucketLayer, Stack<CircuitBreakerLayer, Stack<SlotLayer, Identity>>>,
+                        Stack<
+                            TokenBucketLayer,
+                            Stack<CircuitBreakerLayer, Stack<BoxedLayer, Stack<SlotLayer, Identity>>>,
+                        >,
                     >,
                 >,
             >,
@@ -202,6 +206,7 @@ impl Maker<'_> {
             .tier(tier)
             .weight(plan.config.weight.unwrap_or(1))
             .layer(SlotLayer::new(parts.endpoint.as_ref().map(|own| own(&name))))
+            .layer(BoxedLayer)
             .asked(breaker)
             .asked(bucket)
             .asked(endpoint)

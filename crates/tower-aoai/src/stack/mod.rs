@@ -95,6 +95,7 @@
 mod agent;
 mod assembly;
 mod body;
+mod boxed;
 mod builder;
 mod flight;
 mod future;
