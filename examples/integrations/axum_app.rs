@@ -6,7 +6,10 @@
 //! ```sh
 //! cargo run --example axum_app
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
+
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 
 use std::time::Duration;
 

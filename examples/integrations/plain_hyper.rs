@@ -5,8 +5,10 @@
 //! ```sh
 //! cargo run --example plain_hyper
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
 
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 #[path = "../chat.rs"]
 mod chat;
 

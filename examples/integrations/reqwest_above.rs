@@ -6,7 +6,10 @@
 //! ```sh
 //! cargo run --example reqwest_above
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
+
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 
 use std::time::Duration;
 
@@ -54,7 +57,7 @@ async fn main() -> Result<(), BoxError> {
     let answer: Value = send(&stack, request).await?.error_for_status()?.json().await?;
     // [end]
 
-    println!("a 429 of 300 ms, a 503, and an answer: {}", answer["usage"]);
+    println!("a 429 of 300 ms, a 503, and an answer that used {} tokens", answer["usage"]["total_tokens"]);
     assert_eq!(azure.journal().len(), 3);
 
     // A streamed answer is a stream, and what is refused by a layer is a response.

@@ -6,8 +6,10 @@
 //! ```sh
 //! cargo run --example service_fn
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
 
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 #[path = "../chat.rs"]
 mod chat;
 
@@ -41,7 +43,7 @@ async fn send(request: Request<RequestBody>) -> io::Result<Response<Full<Bytes>>
             refusal.headers_mut().insert("retry-after-ms", http::HeaderValue::from_static("1500"));
             Ok(refusal)
         }
-        _ => Ok(Response::new(Full::from(format!("{{\"asked\":{asked:?}}}")))),
+        _ => Ok(Response::new(Full::from(asked))),
     }
 }
 // [end]
@@ -63,6 +65,6 @@ async fn main() -> Result<(), BoxError> {
     assert!(response.status().is_success() && waited >= 1.5);
     assert_eq!(SENT.load(Ordering::Relaxed), 3);
     let answer = response.into_body().collect().await?.to_bytes();
-    println!("{}", String::from_utf8_lossy(&answer));
+    println!("what was sent comes back: {}", String::from_utf8_lossy(&answer));
     Ok(())
 }

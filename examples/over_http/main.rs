@@ -3,8 +3,10 @@
 //! ```sh
 //! cargo run --example over_http
 //! ```
-#![allow(clippy::print_stdout)] // a command line program
 
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 #[path = "../quickstart/stack.rs"]
 mod stack;
 

@@ -3,17 +3,16 @@
 //! ```sh
 //! cargo run --example prometheus -- --brief
 //! ```
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line program
+#![allow(clippy::print_stderr)] // a command line program
+
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 
 mod seen;
 mod stack;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clap::Parser;
@@ -111,12 +110,10 @@ fn run(arguments: &Arguments) -> Result<bool, BoxError> {
     runtime.block_on(drive(arguments, &recorders))?;
 
     let text = exporter.render();
-    let lines = text.lines().filter(|line| !(arguments.brief && line.contains("_bucket{")));
-    let mut out = io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
+    for line in text.lines().filter(|line| !(arguments.brief && line.contains("_bucket{"))) {
+        println!("{line}");
     }
-    writeln!(out, "\n{}\n{}", seen.table(), seen.sentence())?;
+    println!("\n{}\n{}", seen.table(), seen.sentence());
     Ok(seen.is_as_meant())
 }
 

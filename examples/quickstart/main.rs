@@ -3,7 +3,11 @@
 //! Three runs of the same traffic against the simulator in this process: bare, through retries alone ([`stack`]), and
 //! through the whole preset ([`preset`]). Time is simulated, so ten minutes of traffic take seconds. With `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY` and
 //! `AZURE_OPENAI_DEPLOYMENT` set, a handful of real calls go through the same stack instead.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line program
+#![allow(clippy::print_stderr)] // a command line program
+
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 
 mod drive;
 mod live;

@@ -3,7 +3,10 @@
 //! ```sh
 //! cargo run --example any_call
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
+
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},

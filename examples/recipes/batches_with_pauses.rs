@@ -4,7 +4,10 @@
 //! cargo run --example batches_with_pauses
 //! cargo run --example batches_with_pauses -- --pause 5    # too short: 429s
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
+
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 
 use std::time::Duration;
 
@@ -28,10 +31,10 @@ mod chat;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How many prompts are sent at once
-    #[arg(long, default_value_t = 10)]
-    size: usize,
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    size: u16,
     /// Seconds from the end of one group to the next
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3_600))]
     pause: u64,
 }
 
@@ -42,7 +45,7 @@ const REQUESTS_PER_MINUTE: u64 = 60;
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), BoxError> {
     let Arguments { size, pause } = Arguments::parse();
-    let pause = Duration::from_secs(pause);
+    let (size, pause) = (usize::from(size), Duration::from_secs(pause));
     println!(
         "{PROMPTS} prompts; the deployment takes {REQUESTS_PER_MINUTE} a minute, and refuses one for what it says\n"
     );

@@ -3,8 +3,10 @@
 //! ```sh
 //! cargo run --example multi_region
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
 
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 #[path = "../ask.rs"]
 mod ask;
 #[path = "../chat.rs"]

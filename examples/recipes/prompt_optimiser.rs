@@ -4,7 +4,10 @@
 //! cargo run --example prompt_optimiser
 //! cargo run --example prompt_optimiser -- --window 80
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
+
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 
 use std::{convert::Infallible, sync::Arc};
 

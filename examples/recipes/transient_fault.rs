@@ -3,8 +3,10 @@
 //! ```sh
 //! cargo run --example transient_fault
 //! ```
-#![expect(clippy::print_stdout, reason = "that is what an example is for")]
 
+#[macro_use]
+#[path = "../println.rs"]
+mod println;
 #[path = "../chat.rs"]
 mod chat;
 

@@ -11,7 +11,7 @@ mod greeting;
 use std::{
     error::Error,
     fs,
-    io::Write,
+    io::{self, ErrorKind, Write},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -60,18 +60,22 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where not even that can be written, the code says it.
-            let _ = writeln!(std::io::stderr(), "simulator: {error}");
+            let _ = writeln!(io::stderr(), "simulator: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
+/// Whoever reads this may go away at any time, as `head` does: that is no error, and a server goes on.
+fn unless_unread(written: io::Result<()>) -> io::Result<()> {
+    written.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
 async fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let mut out = std::io::stdout();
+    let mut out = io::stdout();
     if arguments.sample {
-        write!(out, "{}", file::SAMPLE)?;
-        return Ok(());
+        return Ok(unless_unread(write!(out, "{}", file::SAMPLE))?);
     }
     let text = match &arguments.file {
         None => file::SAMPLE.to_owned(),
@@ -87,9 +91,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let address = SocketAddr::new(arguments.host, arguments.port);
     let server = Server::bind(address).await.map_err(|error| format!("{address}: {error}; try another --port"))?;
     let running = server.serve(world);
-    greeting::greet(&mut out, &running, arguments.file.is_none())?;
+    unless_unread(greeting::greet(&mut out, &running, arguments.file.is_none()))?;
     tokio::signal::ctrl_c().await?;
-    writeln!(out, "\nending: answers under way have five seconds")?;
+    unless_unread(writeln!(out, "\nending: answers under way have five seconds"))?;
     running.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::{
     error::Error,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -13,7 +14,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt;
 use tower_aoai::{
-    context_window::{ContextWindowLayer, Model, Models, Policy},
+    context_window::{ContextWindowLayer, FourBytes, Model, Models, Policy},
     cost::{Budget, CostLayer, DeploymentType, Money, Period, Prices},
     statistics::{Alert, Settings, StackHandles, Statistics},
 };
@@ -97,7 +98,9 @@ fn kept(clock: impl Fn() -> SystemTime + Send + Sync + 'static, length: Duration
     let limit = Money::nano_dollars((length.as_secs_f64() * rate * BUDGET_FOR_A_CALL) as u64);
     let cost = CostLayer::new().prices(prices).wall_clock(clock).budget(Budget::new("assistant", limit, Period::Total));
     let models = Models::empty().insert("gpt-4o", Model::new(4_000));
-    Kept { cost, window: ContextWindowLayer::new().models(models.clone()).policy(Policy::truncate()), models }
+    let window = ContextWindowLayer::new().models(models.clone()).policy(Policy::truncate());
+    // Not the tokenizers' tables, whose 35 MB would be all that one sees of the memory.
+    Kept { cost, window: window.counter(Arc::new(FourBytes)), models }
 }
 
 fn request(random: &mut StdRng, is_long: bool) -> Request<Full<Bytes>> {
@@ -116,12 +119,14 @@ fn peak(into_hour: Duration) -> f64 {
     if (20..28).contains(&(into_hour.as_secs() / 60)) { 3.0 } else { 1.0 }
 }
 
-/// Runs so many hours, with so many calls a second between peaks; `live_bytes` is asked at the end of each hour.
+/// Runs so many hours, with so many calls a second between peaks; `live_bytes` is asked at the end of each hour, and
+/// `progress` told of what has passed.
 pub(crate) async fn run(
     hours: u32,
     rate: f64,
     seed: u64,
     live_bytes: impl Fn() -> usize,
+    progress: impl Fn(Duration),
 ) -> Result<Day, Box<dyn Error>> {
     let start = Instant::now();
     // 2026-11-19 00:00:00 UTC.
@@ -150,6 +155,7 @@ pub(crate) async fn run(
         while next < began + HOUR - QUIET {
             sleep_until(next).await;
             let passed = next - start;
+            progress(passed);
             let is_in = |[from, until]: [Duration; 2]| (from..until).contains(&passed);
             let tokens = if is_in(plan.small_quota) { TOKENS_PER_MINUTE / 2 } else { TOKENS_PER_MINUTE };
             world.resources().for_each(|(_, region)| {

@@ -15,9 +15,11 @@ use std::{
     error::Error,
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tower_aoai::statistics::PlannedCall;
 
@@ -84,7 +86,12 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(async {
-        let day = day::run(arguments.hours, arguments.rate, arguments.seed, live_bytes).await?;
+        // Drawn on a terminal only.
+        let bar = ProgressBar::new(u64::from(arguments.hours) * 60).with_prefix("simulated");
+        bar.set_style(ProgressStyle::with_template("{prefix} [{bar:40}] {pos}/{len} minutes")?.progress_chars("=> "));
+        let progress = |passed: Duration| bar.set_position(passed.as_secs() / 60);
+        let day = day::run(arguments.hours, arguments.rate, arguments.seed, live_bytes, progress).await?;
+        bar.finish_and_clear();
         let mut out = io::stdout();
         if arguments.json {
             write_json(&mut out, &day)?;
@@ -143,7 +150,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn memory_does_not_grow_with_uptime_calls_or_reloads() {
-        let day = day::run(3, 0.1, 3, live_bytes).await.expect("a run");
+        let day = day::run(3, 0.1, 3, live_bytes, drop).await.expect("a run");
         let [_, second, last] = day.live_bytes[..] else { panic!("three hours: {:?}", day.live_bytes) };
         println!("{} calls, live bytes at the end of each hour {:?}", day.calls, day.live_bytes);
         assert!(day.calls > 1_000);

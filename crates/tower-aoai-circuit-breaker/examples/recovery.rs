@@ -3,7 +3,11 @@
 //! A simulated deployment is down from second 10 to second 30. A call comes every 200 ms; time is tokio's own, paused, so
 //! the minute takes no time.
 
-use std::time::Duration;
+use std::{
+    fmt::Arguments,
+    io::{self, ErrorKind, Write},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -28,7 +32,15 @@ enum End {
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
-async fn main() {
+async fn main() -> io::Result<()> {
+    match run().await {
+        // Whoever reads this may go away at any time, as `head` does: that is no error.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn run() -> io::Result<()> {
     let start = Instant::now();
     let second = Duration::from_secs(1);
     let simulator = Simulator::builder()
@@ -43,7 +55,7 @@ async fn main() {
     let service =
         ServiceBuilder::new().layer(PrepareLayer::new()).layer(breaker).layer(ObserveLayer::new()).service(simulator);
 
-    say("second  state      answered  failed  refused");
+    say(format_args!("second  state      answered  failed  refused"))?;
     for number in 0..60 {
         let mut calls = JoinSet::new();
         for call in 0..CALLS_PER_SECOND {
@@ -63,19 +75,20 @@ async fn main() {
         let count = |end| ends.iter().filter(|other| **other == end).count();
         let state = handle.snapshot().state.name();
         let (answered, failed, refused) = (count(End::Answered), count(End::Failed), count(End::Refused));
-        say(&format!("{number:>6}  {state:<9}  {answered:>8}  {failed:>6}  {refused:>7}"));
+        say(format_args!("{number:>6}  {state:<9}  {answered:>8}  {failed:>6}  {refused:>7}"))?;
     }
     let sums = handle.snapshot();
-    say(&format!("{} answered, {} failed, {} refused without asking", sums.healthy, sums.unhealthy, sums.refused));
+    say(format_args!("{} answered, {} failed, {} refused without asking", sums.healthy, sums.unhealthy, sums.refused))
 }
 
 /// As a health endpoint would.
-async fn tell_changes(handle: CircuitBreakerHandle, start: Instant) {
+async fn tell_changes(handle: CircuitBreakerHandle, start: Instant) -> io::Result<()> {
     let mut changes = handle.changes();
     while let Some(change) = changes.changed().await {
         let at = change.at.saturating_duration_since(start).as_secs_f64();
-        say(&format!("        {at:>5.1} s: {} -> {}: {}", change.from.name(), change.to.name(), change.reason));
+        say(format_args!("        {at:>5.1} s: {} -> {}: {}", change.from.name(), change.to.name(), change.reason))?;
     }
+    Ok(())
 }
 
 fn chat() -> Request<Full<Bytes>> {
@@ -84,7 +97,6 @@ fn chat() -> Request<Full<Bytes>> {
         .expect("a valid request")
 }
 
-#[expect(clippy::print_stdout, reason = "it is what the example is for")]
-fn say(line: &str) {
-    println!("{line}");
+fn say(line: Arguments<'_>) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
 }

@@ -2,7 +2,11 @@
 //!
 //! `cargo run -p tower-aoai-context-window --features bpe --example growing_chat`
 
-use std::{convert::Infallible, error::Error};
+use std::{
+    convert::Infallible,
+    error::Error,
+    io::{self, ErrorKind, Write},
+};
 
 use http::{Request, Response};
 use serde_json::{Value, json};
@@ -13,8 +17,17 @@ use tower_aoai_core::{PrepareLayer, RequestBody};
 const WINDOW: u64 = 400;
 
 #[tokio::main(flavor = "current_thread")]
-#[expect(clippy::print_stdout, reason = "it is what the example is for")]
 async fn main() -> Result<(), Box<dyn Error>> {
+    match tell(&mut io::stdout()).await {
+        // Whoever reads this may go away at any time, as `head` does: that is no error.
+        Err(error) if error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == ErrorKind::BrokenPipe) => {
+            Ok(())
+        }
+        ended => ended,
+    }
+}
+
+async fn tell(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let table = format!("[[model]]\nname = 'chat'\nlike = 'gpt-4o'\nwindow = {WINDOW}");
     let layer = ContextWindowLayer::new()
         .models(Models::built_in().with_toml(&table)?)
@@ -26,8 +39,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     let service = ServiceBuilder::new().layer(PrepareLayer::new()).layer(layer).service(echo);
 
-    println!("A chat with {WINDOW} tokens for prompt and answer; the answer wants 100.\n");
-    println!("turn  messages  tokens   sent  dropped  cut  what the model still sees of it");
+    writeln!(out, "A chat with {WINDOW} tokens for prompt and answer; the answer wants 100.\n")?;
+    writeln!(
+        out,
+        "turn  messages  tokens   sent  dropped  cut  what the model still sees: (s)ystem, (u)ser, (a)nswer, call, result"
+    )?;
     let mut messages = vec![json!({"role": "system", "content": "You are a patient guide to the moons of Jupiter."})];
     for turn in 1..=12 {
         let question = match turn {
@@ -57,7 +73,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Counted::ByBytes => format!("<={tokens}"),
             _ => tokens.to_string(),
         };
-        println!(
+        writeln!(
+            out,
             "{turn:>4} {:>9} {:>7} {:>6} {:>8} {:>4}  {}",
             messages.len(),
             tokens(used.prompt),
@@ -65,16 +82,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
             used.dropped,
             used.cut,
             seen.join(" ")
-        );
+        )?;
         messages.push(json!({"role": "assistant", "content": format!("Answer {turn}: it is round, cold, and far away from here.")}));
     }
     let snapshot = handle.snapshot();
-    println!(
+    writeln!(
+        out,
         "\n{:.0} % of the calls were cut; the longest prompt was {} tokens, {} % of the window.",
         snapshot.truncated_share() * 100.0,
         snapshot.peak_prompt,
         snapshot.peak_per_mille / 10
-    );
+    )?;
     Ok(())
 }
 
@@ -83,11 +101,11 @@ fn sketch(message: &Value) -> String {
     let text = message["content"].as_str().unwrap_or_default();
     let number = text.split([' ', ':']).nth(1).filter(|word| word.parse::<u32>().is_ok()).unwrap_or_default();
     match message["role"].as_str() {
-        Some("system") => "system".to_owned(),
-        Some("user") if text.contains("[…]") => "user(cut)".to_owned(),
-        Some("user") => format!("user{number}"),
+        Some("system") => "s".to_owned(),
+        Some("user") if text.contains("[…]") => "u(cut)".to_owned(),
+        Some("user") => format!("u{number}"),
         Some("tool") => "result".to_owned(),
         _ if message.get("tool_calls").is_some() => "call".to_owned(),
-        _ => format!("answer{number}"),
+        _ => format!("a{number}"),
     }
 }

@@ -3,22 +3,34 @@
 //! ```sh
 //! cargo run -p tower-aoai-cost --example bill
 //! ```
-#![expect(clippy::print_stdout, reason = "a bill is what it is for")]
 
-use std::time::Duration;
+use std::{
+    io::{self, ErrorKind, Write},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt};
-use tower_aoai_core::{Error, IncludeUsageLayer, ObserveLayer, PrepareLayer};
+use tower_aoai_core::{BoxError, IncludeUsageLayer, ObserveLayer, PrepareLayer};
 use tower_aoai_cost::{Budget, CostLayer, DeploymentType, Money, Period, Prices, Query, Tag, Tags};
 use tower_aoai_retry_after::RetryAfterLayer;
 use tower_aoai_simulator::{CompletionLength, Deployment, Latency, Scripted, Simulator};
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
-async fn main() -> Result<(), Error> {
+async fn main() -> Result<(), BoxError> {
+    match tell(&mut io::stdout()).await {
+        // Whoever reads this may go away at any time, as `head` does: that is no error.
+        Err(error) if error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == ErrorKind::BrokenPipe) => {
+            Ok(())
+        }
+        ended => ended,
+    }
+}
+
+async fn tell(out: &mut impl Write) -> Result<(), BoxError> {
     let simulator = Simulator::builder()
         .seed(1)
         .latency(Latency::typical())
@@ -32,7 +44,7 @@ async fn main() -> Result<(), Error> {
     let layer = CostLayer::new()
         .prices(prices)
         .budget(Budget::new("the writer", Money::cents(50), Period::Day).tag(Tag::Agent, "writer").enforce())
-        .on_alert(|alert| println!("! {alert}"));
+        .on_alert(|alert| drop(writeln!(io::stdout(), "! {alert}")));
     let books = layer.handle();
     let gate = layer.gate();
     let service = ServiceBuilder::new()
@@ -58,10 +70,8 @@ async fn main() -> Result<(), Error> {
         let body =
             format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}],"max_tokens":800,"stream":{stream}}}"#);
         let path = format!("/openai/deployments/{deployment}/chat/completions?api-version=2024-10-21");
-        let request = Request::post(path)
-            .extension(Tags::new().task(task).agent(agent))
-            .body(Full::<Bytes>::from(body))
-            .map_err(Error::flatten)?;
+        let request =
+            Request::post(path).extension(Tags::new().task(task).agent(agent)).body(Full::<Bytes>::from(body))?;
         match service.clone().oneshot(request).await {
             // A stream that was cut is booked, too.
             Ok(response) => drop(response.into_body().collect().await),
@@ -69,27 +79,33 @@ async fn main() -> Result<(), Error> {
         }
     }
 
-    println!("\n{:<10} {:<10} {:>6} {:>9} {:>14} {:>14}", "task", "agent", "calls", "tokens", "exact", "estimated");
+    writeln!(
+        out,
+        "\n{:<10} {:<10} {:>6} {:>9} {:>14} {:>14}",
+        "task", "agent", "calls", "tokens", "exact", "estimated"
+    )?;
     for line in books.by(&[Tag::Task, Tag::Agent], &Query::total()) {
         let spend = line.spend;
         let tokens = spend.exact.tokens.input + spend.exact.tokens.output;
         let (exact, estimated) = (spend.exact.cost, spend.estimated.cost);
-        println!(
+        writeln!(
+            out,
             "{:<10} {:<10} {:>6} {tokens:>9} {exact:>14} {estimated:>14}",
             line.values[0], line.values[1], spend.calls
-        );
+        )?;
     }
     let snapshot = books.snapshot();
-    println!(
+    writeln!(
+        out,
         "{:<21} {:>6} {:>24} {:>14}",
         "all", snapshot.total.calls, snapshot.total.exact.cost, snapshot.total.estimated.cost
-    );
-    println!("\n{} calls of the writer's were refused, the first of them with:", snapshot.refused);
+    )?;
+    writeln!(out, "\n{} calls of the writer's were refused, the first of them with:", snapshot.refused)?;
     if let Some(refusal) = refusal {
-        println!("{refusal}");
+        writeln!(out, "{refusal}")?;
     }
     let took = Instant::now() - start;
-    println!("(after {} minutes, simulated)", took.as_secs() / 60);
+    writeln!(out, "(after {} minutes, simulated)", took.as_secs() / 60)?;
     assert!(took > Duration::ZERO && snapshot.refused > 0, "the budget trips");
     Ok(())
 }

@@ -3,9 +3,11 @@
 //! ```sh
 //! cargo run -p tower-aoai-endpoint --example entra
 //! ```
-#![allow(clippy::print_stdout, reason = "that is what an example is for")]
 
-use std::time::Duration;
+use std::{
+    io::{self, ErrorKind, Write},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -34,6 +36,16 @@ impl Credential for Issued {
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), BoxError> {
+    match tell(&mut io::stdout()).await {
+        // Whoever reads this may go away at any time, as `head` does: that is no error.
+        Err(error) if error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == ErrorKind::BrokenPipe) => {
+            Ok(())
+        }
+        ended => ended,
+    }
+}
+
+async fn tell(out: &mut impl Write) -> Result<(), BoxError> {
     let issuer = TokenIssuer::new();
     let azure = Simulator::builder().token_issuer(issuer.clone()).deployment(Deployment::standard("east-4o")).build();
 
@@ -50,7 +62,7 @@ async fn main() -> Result<(), BoxError> {
     let start = Instant::now();
     for minute in 0..90 {
         if minute == 30 {
-            println!("{minute} min: somebody takes all tokens back");
+            writeln!(out, "{minute} min: somebody takes all tokens back")?;
             issuer.revoke_all();
         }
         // The caller speaks OpenAI's language, with a key that must go nowhere.
@@ -67,10 +79,11 @@ async fn main() -> Result<(), BoxError> {
     let snapshot = handle.snapshot();
     let token = snapshot.token.unwrap_or_default();
     let minutes = (Instant::now() - start).as_secs() / 60;
-    println!("{minutes} min: {answers} of 90 calls answered, {} requests reached Azure", azure.journal().len());
-    println!(
+    writeln!(out, "{minutes} min: {answers} of 90 calls answered, {} requests reached Azure", azure.journal().len())?;
+    writeln!(
+        out,
         "{} tokens obtained, {} taken back by the server, {} calls sent twice",
         token.obtained, token.given_up, snapshot.sent_again
-    );
+    )?;
     Ok(())
 }
