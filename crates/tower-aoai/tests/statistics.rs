@@ -117,6 +117,8 @@ async fn a_snapshot_as_json_keeps_its_shape_and_as_words_has_a_row_for_each_endp
     let words = snapshot.to_string();
     let row = words.lines().find(|line| line.trim_start().starts_with("eastus")).expect("a row");
     assert!(words.starts_with("stack bench") && row.contains("closed"), "{words}");
+    let of_endpoints = words.lines().filter(|line| line.starts_with("  "));
+    assert!(of_endpoints.map(|line| line.chars().count()).max().is_some_and(|width| width <= 100), "{words}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,23 +49,15 @@ fn middle_and_tail(spread: Option<Spread>) -> String {
     spread.map_or_else(|| NOTHING.to_owned(), |spread| format!("{} / {}", short(spread.p50), short(spread.p99)))
 }
 
-fn endpoints(endpoints: &[EndpointSnapshot]) -> Table {
-    let mut table = Table::new([
-        "endpoint",
-        "circuit",
-        "quota",
-        "peak",
-        "queue",
-        "waited",
-        "attempts",
-        "ok",
-        "429",
-        "failed",
-        "tokens in",
-        "out",
-        "first byte p50/p99",
-        "whole p50/p99",
-    ]);
+/// What is not 0, each with its name.
+fn those_there_are<const N: usize>(counts: [(&str, u64); N]) -> String {
+    let some = counts.iter().filter(|(_, count)| *count > 0);
+    some.map(|(name, count)| format!(", {name} {count}")).collect()
+}
+
+fn standing(endpoints: &[EndpointSnapshot]) -> Table {
+    let mut table =
+        Table::new(["endpoint", "circuit", "quota", "peak", "queue", "waited", "attempts", "ok", "429", "failed"]);
     for endpoint in endpoints {
         let quota = endpoint.quota;
         let of_quota =
@@ -82,6 +74,16 @@ fn endpoints(endpoints: &[EndpointSnapshot]) -> Table {
             attempts.success.to_string(),
             attempts.throttled.to_string(),
             (attempts.transient + attempts.broken + attempts.misconfigured).to_string(),
+        ]);
+    }
+    table
+}
+
+fn answers(endpoints: &[EndpointSnapshot]) -> Table {
+    let mut table = Table::new(["endpoint", "tokens in", "tokens out", "first byte p50 / p99", "whole p50 / p99"]);
+    for endpoint in endpoints {
+        table.row([
+            endpoint.name.to_string(),
             endpoint.tokens.input.to_string(),
             endpoint.tokens.output.to_string(),
             middle_and_tail(endpoint.first_byte_seconds),
@@ -108,15 +110,17 @@ impl fmt::Display for StackSnapshot {
         let total = &self.total;
         writeln!(
             f,
-            "{} calls: {} answered, {} failed, {} refused, {} out of time, {} broken off, {} cancelled, {} of the callers' own fault",
+            "{} calls: answered {}{}",
             total.calls,
             total.answered,
-            total.failed,
-            total.refused,
-            total.timed_out,
-            total.broken_off,
-            total.cancelled,
-            total.callers_own
+            those_there_are([
+                ("failed", total.failed),
+                ("refused", total.refused),
+                ("out of time", total.timed_out),
+                ("broken off", total.broken_off),
+                ("cancelled", total.cancelled),
+                ("the callers' own fault", total.callers_own),
+            ])
         )?;
         writeln!(
             f,
@@ -137,38 +141,43 @@ impl fmt::Display for StackSnapshot {
             middle_and_tail(self.first_content_seconds),
             middle_and_tail(self.waited_seconds)
         )?;
-        endpoints(&self.endpoints).fmt(f)?;
+        write!(f, "{}\n{}", standing(&self.endpoints), answers(&self.endpoints))?;
         for model in &self.models {
             for leg in &model.legs {
                 if let Some(used) = &leg.use_by_fallback {
                     let left = used.left;
                     writeln!(
                         f,
-                        "{} / {}: {} entered, {} answered, {} not asked; left for hint {}, queue {}, deadline {}, price {}, outage {}, size {}, other {}",
+                        "{} / {}: entered {}, answered {}{}",
                         model.name,
                         leg.name,
                         used.entered,
                         used.answered,
-                        used.not_asked,
-                        left.hint,
-                        left.queue,
-                        left.deadline,
-                        left.price,
-                        left.outage,
-                        left.size,
-                        left.other
+                        those_there_are([
+                            ("not asked", used.not_asked),
+                            ("left for hint", left.hint),
+                            ("left for queue", left.queue),
+                            ("left for deadline", left.deadline),
+                            ("left for price", left.price),
+                            ("left for outage", left.outage),
+                            ("left for size", left.size),
+                            ("left for other reasons", left.other),
+                        ])
                     )?;
                 }
                 if let Some(retries) = &leg.retries {
                     writeln!(
                         f,
-                        "{} / {}: retries by hint {}, backoff {}, elsewhere {}; waited for refusals {}",
+                        "{} / {}: retries {}{}",
                         model.name,
                         leg.name,
-                        retries.by_hint,
-                        retries.by_backoff,
-                        retries.elsewhere,
-                        retries.refusals_waited
+                        retries.by_hint + retries.by_backoff + retries.elsewhere,
+                        those_there_are([
+                            ("by hint", retries.by_hint),
+                            ("by backoff", retries.by_backoff),
+                            ("elsewhere", retries.elsewhere),
+                            ("refusals waited out", retries.refusals_waited),
+                        ])
                     )?;
                 }
             }
