@@ -96,7 +96,7 @@ impl CircuitBreakerHandle {
         self.circuit.change(|breaker| breaker.trip(now, Some(time)));
     }
 
-    /// The changes from now on, for a health endpoint.
+    /// The changes from now on, for a health endpoint. One is held, the latest; a slow listener misses those in between.
     #[must_use]
     pub fn changes(&self) -> CircuitChanges {
         CircuitChanges::new(self.circuit.state.changes())

@@ -193,11 +193,15 @@ impl fmt::Display for Reason {
                 "the request is larger than the whole quota: ask for fewer output tokens, or raise the quota",
             ),
             Self::QueueFull => f.write_str("too many calls wait already: slow down, or raise the queue's bound"),
-            Self::QuotaSpent => f.write_str("the quota is spent for now"),
-            Self::StartBy => f.write_str("the call could not have started in time"),
+            Self::QuotaSpent => f.write_str("the quota is spent for now, and the call does not wait"),
+            Self::StartBy => {
+                f.write_str("the call could not have started in time: let it wait for longer, or raise the quota")
+            }
             Self::Deadline => f.write_str("the call's deadline cannot be met any more"),
             Self::CircuitOpen => f.write_str("the endpoint is unhealthy and is given time to recover"),
-            Self::NoEndpoint => f.write_str("no endpoint can serve the call now"),
+            Self::NoEndpoint => f.write_str(
+                "no endpoint can serve the call now: each is throttled, unhealthy, draining or wrongly configured",
+            ),
             Self::BudgetSpent => f.write_str("the budget for this kind of call is spent"),
             Self::ShuttingDown => f.write_str("shutting down: no new calls are taken"),
             Self::Unsupported => f.write_str("the endpoint does not serve such a call"),

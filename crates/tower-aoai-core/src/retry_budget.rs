@@ -58,12 +58,13 @@ impl RetryBudget {
         }
     }
 
-    /// Says that a call succeeded.
+    /// Says that a call succeeded: for the next minute it earns its share of a retry.
     pub fn deposit(&self, now: Instant) {
         self.window.lock().slot(now).successes += 1;
     }
 
-    /// Takes one retry, if there is one left.
+    /// Takes one retry, if there is one left. The grant counts until it is dropped, which gives the retry back, or
+    /// [spent](RetryGrant::spend), after which it counts for a minute.
     #[must_use = "a grant that is dropped goes back to the budget"]
     pub fn withdraw(&self, now: Instant) -> Option<RetryGrant> {
         let mut window = self.window.lock();
@@ -74,7 +75,7 @@ impl RetryBudget {
         })
     }
 
-    /// How many retries are left now.
+    /// How many retries could be taken now, those that are granted and not yet spent taken off.
     #[must_use]
     pub fn balance(&self, now: Instant) -> u64 {
         let mut window = self.window.lock();

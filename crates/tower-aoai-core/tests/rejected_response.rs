@@ -35,7 +35,7 @@ async fn a_refusal_with_an_instant_tells_sdks_when_to_come_back() {
     assert_eq!(
         response.body(),
         &json!({"error": {
-            "message": "refused by the token bucket without asking the server: the quota is spent for now",
+            "message": "refused by the token bucket without asking the server: the quota is spent for now, and the call does not wait",
             "type": "too_many_requests",
             "param": null,
             "code": "rate_limit_exceeded",

@@ -115,7 +115,7 @@ impl CostHandle {
         self.books.with(|state| state.ledger.spans(period))
     }
 
-    /// The alerts from now on.
+    /// The alerts from now on. The last 64 wait for a slow listener; [`Alerts::missed`] counts those lost.
     #[must_use]
     pub fn alerts(&self) -> Alerts {
         self.books.outlets.lock().listen()

@@ -102,7 +102,7 @@ impl CostLayer {
         self.with(|settings| settings.headers.push((tag, header)))
     }
 
-    /// Adds a budget.
+    /// Adds a budget: it alerts, and refuses calls where it is [enforced](Budget::enforce). Default: none.
     pub fn budget(self, budget: Budget) -> Self {
         self.books.add_budget(budget);
         self

@@ -28,7 +28,7 @@ impl Money {
         Self(nano_dollars)
     }
 
-    /// So many whole dollars.
+    /// So many whole dollars, saturating above 18 billion.
     #[must_use]
     pub const fn dollars(dollars: u64) -> Self {
         Self(dollars.saturating_mul(1_000_000_000))
@@ -46,7 +46,7 @@ impl Money {
         self.0
     }
 
-    /// So many times as much.
+    /// So many times as much, saturating.
     #[must_use]
     pub const fn times(self, factor: u64) -> Self {
         Self(self.0.saturating_mul(factor))

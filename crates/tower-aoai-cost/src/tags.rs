@@ -84,25 +84,26 @@ impl Tags {
         Self::default()
     }
 
-    /// What is to be done.
+    /// What is to be done: `summarise`. Any text; the first 1,000 values are told apart, unless the layer has other
+    /// [bounds](crate::CostLayer::bounds).
     #[must_use]
     pub fn task(self, value: impl Into<Arc<str>>) -> Self {
         self.with(Tag::Task, value)
     }
 
-    /// Of which workflow it is a part.
+    /// Of which workflow, pipeline or DAG it is a part.
     #[must_use]
     pub fn workflow(self, value: impl Into<Arc<str>>) -> Self {
         self.with(Tag::Workflow, value)
     }
 
-    /// Who does it.
+    /// Who does it: an agent's or program's name.
     #[must_use]
     pub fn agent(self, value: impl Into<Arc<str>>) -> Self {
         self.with(Tag::Agent, value)
     }
 
-    /// For whom.
+    /// For whom: a customer's, team's or user's name.
     #[must_use]
     pub fn tenant(self, value: impl Into<Arc<str>>) -> Self {
         self.with(Tag::Tenant, value)

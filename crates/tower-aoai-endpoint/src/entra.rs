@@ -29,7 +29,8 @@ pub struct EntraCredential {
 const USUAL_SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 
 impl EntraCredential {
-    /// Whatever credential `make` makes.
+    /// Whatever credential of azure_identity, or of your own, `make` makes: when the first token is wanted, and again if it
+    /// failed.
     pub fn new<F, C>(make: F) -> Self
     where
         F: Fn() -> azure_core::Result<Arc<C>> + Send + Sync + 'static,
@@ -38,7 +39,7 @@ impl EntraCredential {
         Self::of("custom", move || make().map(|credential| credential as Arc<dyn TokenCredential>))
     }
 
-    /// An application with a secret.
+    /// An application with a secret: its tenant and client id, as the portal names them. The secret is in no `Debug`.
     #[must_use]
     pub fn client_secret(tenant_id: &str, client_id: &str, secret: &str) -> Self {
         let (tenant_id, client_id, secret) = (tenant_id.to_owned(), client_id.to_owned(), secret.to_owned());

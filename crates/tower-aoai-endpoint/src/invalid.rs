@@ -147,7 +147,15 @@ impl fmt::Display for InvalidStyle {
             Self::ApiVersion { given } => {
                 write!(f, "api-version {given:?} is no date: write it like 2024-10-21 or 2025-04-01-preview")
             }
-            Self::Host { style, host } => write!(f, "a host of kind {host:?} has no {style}: choose another style"),
+            Self::Host { style, host } => {
+                let (host, right) = match host {
+                    Host::OpenAi => ("api.openai.com", "v1"),
+                    Host::AzureOpenAi => ("a host below openai.azure.com", "v1 or classic"),
+                    Host::Inference => ("a host of one model", "inference or v1"),
+                    Host::CognitiveServices | Host::AiServices | Host::Other => ("this host", "another style"),
+                };
+                write!(f, "{host} has no {style}: choose {right}")
+            }
             Self::BaseUrl { style, ends } => {
                 write!(f, "the base URL ends in {ends}, which is not where {style} stand: leave it out of the base URL")
             }

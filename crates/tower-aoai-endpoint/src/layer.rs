@@ -110,7 +110,7 @@ impl EndpointLayer {
         self.with(|settings| settings.tokens = Some(tokens))
     }
 
-    /// Adds parameters that callers left out.
+    /// Adds parameters that callers left out of their bodies. Default: none are added.
     pub fn defaults(self, defaults: Defaults) -> Self {
         self.with(|settings| settings.defaults = Some(defaults))
     }

@@ -178,7 +178,9 @@ impl TokenCache {
             }
             Want::None { until } => {
                 let rejected = Rejected::new(Reason::NoCredential, NAME).until(until);
-                Answer::Refused(rejected.detail("its credential gave no token, and is asked again in a while"))
+                Answer::Refused(
+                    rejected.detail("its credential gave no token (the log says why), and is asked again in a while"),
+                )
             }
         }
     }

@@ -106,7 +106,7 @@ fn styles_that_an_endpoint_does_not_have_are_refused() {
         (AZURE, "2024-10-21&x=1", "is no date"),
         (AZURE, "2024-10-21-", "is no date"),
         (AZURE, "2024é10-21", "is no date"),
-        ("https://api.openai.com", "2024-10-21", "of kind OpenAi has no classic paths"),
+        ("https://api.openai.com", "2024-10-21", "has no classic paths: choose v1"),
         (
             "https://c.openai.azure.com/openai/v1",
             "2024-10-21",

@@ -165,13 +165,13 @@ impl Deployment {
         self
     }
 
-    /// Standard: tokens per minute.
+    /// Standard: tokens per minute. Default 30,000.
     pub fn tokens_per_minute(mut self, tokens: u64) -> Self {
         self.tokens_per_minute = tokens;
         self
     }
 
-    /// Standard: requests per minute.
+    /// Standard: requests per minute. Default 6 for every 1,000 tokens per minute, as Azure documents.
     pub fn requests_per_minute(mut self, requests: u64) -> Self {
         self.requests_per_minute = Some(requests);
         self
@@ -219,7 +219,7 @@ impl Deployment {
         self
     }
 
-    /// Provisioned: how many units.
+    /// Provisioned: how many units (PTU). Default 15.
     pub fn units(mut self, units: u64) -> Self {
         self.units = units;
         self

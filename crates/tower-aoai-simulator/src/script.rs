@@ -205,7 +205,7 @@ impl Scripted {
         Self::new(Kind::Events(pieces.into_iter().map(Into::into).collect()))
     }
 
-    /// No answer, ever.
+    /// No answer, ever: the future ends when it is dropped, by a time limit of the caller's.
     pub fn hang() -> Self {
         Self::new(Kind::Hang)
     }

@@ -1,6 +1,8 @@
 use std::fmt;
 
-use tower_aoai_core::{Call, Operation, Usage};
+use tower_aoai_core::{Call, Operation, Reason, Rejected, Usage};
+
+use crate::desk::NAME;
 
 /// What a call costs in quota; never money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +21,11 @@ impl Charge {
     #[must_use]
     pub const fn tokens(tokens: u64) -> Self {
         Self { tokens, requests: 1 }
+    }
+
+    /// The refusal of what no quota of this size ever grants.
+    pub(crate) fn too_large(self) -> Rejected {
+        Rejected::new(Reason::TooLarge, NAME).detail(format!("it counts as {} tokens, prompt and output", self.tokens))
     }
 }
 

@@ -133,7 +133,7 @@ impl Desk {
 
     fn judge(&mut self, now: Instant, ask: &Ask, wakes: &mut Wakes) -> Result<Arrival, Rejected> {
         if !self.ledger.can_ever(ask.charge) {
-            return Err(Rejected::new(Reason::TooLarge, NAME));
+            return Err(ask.charge.too_large());
         }
         if ask.latest.is_some_and(|latest| latest <= now) {
             return Err(Rejected::new(late(ask.is_deadline), NAME));

@@ -138,7 +138,7 @@ impl Prediction {
         self.most.map_or(tokens, |most| tokens.min(most as f64))
     }
 
-    /// The mean.
+    /// The mean, in tokens for each choice.
     #[must_use]
     pub fn mean(&self) -> f64 {
         let learned = self.weights.iter().enumerate();

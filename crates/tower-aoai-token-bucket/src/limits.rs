@@ -58,35 +58,37 @@ impl Limits {
         Self::default()
     }
 
-    /// Tokens per minute, on a provisioned deployment weighted ones. Zero lets nothing through.
+    /// Tokens per minute, on a provisioned deployment weighted ones. Zero lets nothing through. Default: no limit.
     #[must_use]
     pub const fn tokens_per_minute(mut self, tokens: u64) -> Self {
         self.tokens_per_minute = Some(tokens);
         self
     }
 
-    /// Requests per minute. Zero lets nothing through.
+    /// Requests per minute, counted over the [window](Self::request_window). Zero lets nothing through. Default: no limit.
     #[must_use]
     pub const fn requests_per_minute(mut self, requests: u64) -> Self {
         self.requests_per_minute = Some(requests);
         self
     }
 
-    /// The window over which requests are counted: 1, 10 or 60 s are in use.
+    /// The window over which requests are counted: 1, 10 or 60 s are in use. Azure documents "1 or 10 seconds", and not
+    /// which; 1 s is safe for all. Default 10 s.
     #[must_use]
     pub const fn request_window(mut self, window: Duration) -> Self {
         self.request_window = window;
         self
     }
 
-    /// The least time from one grant to the next.
+    /// The least time from one grant to the next. Default none.
     #[must_use]
     pub const fn min_interval(mut self, interval: Duration) -> Self {
         self.min_interval = interval;
         self
     }
 
-    /// Calls at once. Zero lets nothing through, until it is raised.
+    /// Calls at once, each until its answer has ended or is dropped. Zero lets nothing through, until it is raised. Default:
+    /// no limit.
     #[must_use]
     pub const fn max_in_flight(mut self, calls: usize) -> Self {
         self.max_in_flight = Some(calls);

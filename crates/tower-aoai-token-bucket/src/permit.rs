@@ -33,7 +33,7 @@ impl<St: Store> Permit<St> {
         self.charge
     }
 
-    /// How long it was waited for.
+    /// How long it waited in the queue; zero where it was granted at once.
     #[must_use]
     pub const fn waited(&self) -> Duration {
         self.waited
@@ -46,7 +46,8 @@ impl<St: Store> Permit<St> {
         }
     }
 
-    /// What the server says it used, in tokens.
+    /// What the server says it used, in tokens: what the charge is settled at, where the quota's
+    /// [accounting](crate::Accounting) corrects. Without it, at the estimate.
     pub const fn used(&mut self, tokens: u64) {
         self.used.reported = Some(tokens);
     }

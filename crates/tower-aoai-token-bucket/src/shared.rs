@@ -10,11 +10,10 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tower_aoai_core::{Admission, Availability, CallContext, Load, Reason, Rejected, Usage};
+use tower_aoai_core::{Admission, Availability, CallContext, Load, Rejected, Usage};
 
 use crate::{
     Accounting, Ask, Charge, Estimate, Prediction, Store,
-    desk::NAME,
     lengths::{Kind, Lengths},
 };
 
@@ -92,8 +91,8 @@ impl<St: Store> Availability for Shared<St> {
     }
 
     fn refusal(&self, call: &CallContext) -> Option<Rejected> {
-        let fits = self.store.can_ever(self.ask(call).charge);
-        (!fits).then(|| Rejected::new(Reason::TooLarge, NAME))
+        let charge = self.ask(call).charge;
+        (!self.store.can_ever(charge)).then(|| charge.too_large())
     }
 }
 

@@ -26,7 +26,7 @@ impl AttemptTimeoutLayer {
         Self::default()
     }
 
-    /// From the send to the head of the response.
+    /// From the send to the head of the response, then [`Timeout::FirstByte`](crate::Timeout::FirstByte). Default: no limit.
     pub const fn first_byte(mut self, limit: Duration) -> Self {
         self.limits.first_byte = Some(limit);
         self
@@ -48,7 +48,7 @@ impl AttemptTimeoutLayer {
         self
     }
 
-    /// From the send to the last byte.
+    /// From the send to the last byte, then [`Timeout::Total`](crate::Timeout::Total). Default: no limit.
     pub const fn total(mut self, limit: Duration) -> Self {
         self.limits.total = Some(limit);
         self

@@ -64,7 +64,7 @@ impl ObserveLayer {
         Self { settings: None }
     }
 
-    /// Judges with this classifier instead.
+    /// Judges with this classifier. Default: [`AzureClassifier`](crate::AzureClassifier).
     pub fn classify(self, classify: Arc<dyn Classify>) -> Self {
         self.with(|settings| settings.classify = classify)
     }

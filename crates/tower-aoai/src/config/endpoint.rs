@@ -91,21 +91,22 @@ impl EndpointConfig {
         Self { name: name.into(), resource: resource.into(), ..Self::default() }
     }
 
-    /// Its deployment's name.
+    /// Its deployment's name. Default: what each call names.
     #[must_use]
     pub fn deployment(mut self, name: impl Into<String>) -> Self {
         self.deployment = Some(name.into());
         self
     }
 
-    /// Which model is deployed.
+    /// Which model is deployed, as Azure names it: for prices, context windows and units. Default: what the deployment is
+    /// called.
     #[must_use]
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.model = Some(name.into());
         self
     }
 
-    /// A provisioned deployment of so many units.
+    /// A provisioned deployment of so many units (PTU). Default: a standard one.
     #[must_use]
     pub const fn provisioned(mut self, ptus: u64) -> Self {
         self.kind = Some(DeploymentKind::Provisioned);
@@ -113,14 +114,14 @@ impl EndpointConfig {
         self
     }
 
-    /// Its quota of tokens, per minute.
+    /// Its quota of tokens, per minute. Default: no limit here; what the server's headers tell is learned.
     #[must_use]
     pub const fn tokens_per_minute(mut self, tokens: u64) -> Self {
         self.quota.tokens_per_minute = Some(tokens);
         self
     }
 
-    /// Its quota of requests, per minute.
+    /// Its quota of requests, per minute. Default: no limit here.
     #[must_use]
     pub const fn requests_per_minute(mut self, requests: u64) -> Self {
         self.quota.requests_per_minute = Some(requests);

@@ -262,7 +262,7 @@ impl Config {
         self
     }
 
-    /// Adds a budget.
+    /// Adds a budget: it alerts, and refuses calls where it is enforced.
     #[must_use]
     pub fn budget(mut self, budget: BudgetConfig) -> Self {
         self.budgets.push(budget);

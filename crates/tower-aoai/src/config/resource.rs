@@ -94,7 +94,7 @@ impl ResourceConfig {
         Self { name: name.into(), base_url: base_url.into(), ..Self::default() }
     }
 
-    /// Its key.
+    /// Its key. It is in no `Debug`, log or error.
     #[must_use]
     pub fn api_key(mut self, key: impl Into<Secret>) -> Self {
         self.api_key = Some(key.into());

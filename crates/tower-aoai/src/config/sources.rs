@@ -43,13 +43,14 @@ impl Sources {
         self
     }
 
-    /// Reads the variables that have a meaning here.
+    /// Reads the variables that have a meaning here, those of [`ENV_EXAMPLE`](crate::config::ENV_EXAMPLE). Where a file says
+    /// the same, the variable wins.
     pub fn environment(mut self) -> Self {
         self.reads_vars = true;
         self
     }
 
-    /// Reads a file of TOML.
+    /// Reads a file of TOML, now; one that cannot be read is a problem that [`read`](Self::read) tells.
     pub fn toml_file(mut self, path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
         let name = path.display();
@@ -60,7 +61,7 @@ impl Sources {
         self
     }
 
-    /// Reads a text of TOML.
+    /// Reads a text of TOML, in place of any file.
     pub fn toml_text(mut self, text: impl Into<String>) -> Self {
         self.file = Some(("configuration".to_owned(), text.into()));
         self

@@ -157,7 +157,7 @@ impl StackBuilder {
         self
     }
 
-    /// Changes an endpoint's circuit, when it is made.
+    /// Changes an endpoint's circuit, when it is made: once, as it outlasts reloads. The name is the endpoint's.
     pub fn map_breaker(
         mut self,
         change: impl Fn(&str, CircuitBreakerLayer) -> CircuitBreakerLayer + Send + Sync + 'static,
@@ -172,7 +172,7 @@ impl StackBuilder {
         self
     }
 
-    /// Changes how an endpoint is addressed.
+    /// Changes how an endpoint is addressed, when the stack is made and at each reload. The name is the endpoint's.
     pub fn map_endpoint(
         mut self,
         change: impl Fn(&str, EndpointLayer) -> EndpointLayer + Send + Sync + 'static,
@@ -181,7 +181,7 @@ impl StackBuilder {
         self
     }
 
-    /// Changes how an endpoint's answers are watched.
+    /// Changes how an endpoint's answers are watched, when the stack is made and at each reload. The name is the endpoint's.
     pub fn map_observe(mut self, change: impl Fn(&str, ObserveLayer) -> ObserveLayer + Send + Sync + 'static) -> Self {
         self.parts.map_observe = Some(Arc::new(change));
         self

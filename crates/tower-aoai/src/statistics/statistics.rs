@@ -161,7 +161,7 @@ impl Statistics {
         }
     }
 
-    /// Closes the circuits of all endpoints.
+    /// Closes the circuits of all endpoints, those tripped by hand, too, so that they are sent calls again.
     pub fn reset_breakers(&self) {
         let handles = self.shared.handles();
         for breaker in handles.endpoints().into_iter().filter_map(|endpoint| endpoint.breaker.as_ref()) {
@@ -169,7 +169,7 @@ impl Statistics {
         }
     }
 
-    /// The alerts from now on.
+    /// The alerts from now on. The last 256 wait for a slow listener; [`Alerts::missed`] counts those lost.
     #[must_use]
     pub fn alerts(&self) -> Alerts {
         self.shared.outlets.listen()

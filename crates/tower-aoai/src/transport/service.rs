@@ -35,7 +35,7 @@ impl Transport {
         Self::builder().build()
     }
 
-    /// To be set up.
+    /// A transport to be set up: time limits, connections kept, proxy, certificates.
     pub fn builder() -> TransportBuilder {
         TransportBuilder::default()
     }
