@@ -197,7 +197,9 @@ impl fmt::Display for Reason {
             Self::StartBy => {
                 f.write_str("the call could not have started in time: let it wait for longer, or raise the quota")
             }
-            Self::Deadline => f.write_str("the call's deadline cannot be met any more"),
+            Self::Deadline => {
+                f.write_str("the call's deadline cannot be met any more: give it more time, or more quota or endpoints")
+            }
             Self::CircuitOpen => f.write_str("the endpoint is unhealthy and is given time to recover"),
             Self::NoEndpoint => f.write_str(
                 "no endpoint can serve the call now: each is throttled, unhealthy, draining or wrongly configured",

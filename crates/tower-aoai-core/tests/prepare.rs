@@ -156,7 +156,7 @@ async fn the_limit_is_allowed_and_one_byte_more_is_not() {
         let error = refused(PrepareLayer::new().body_limit(8), chunks(steps));
         let rejected = error.rejected().expect("a refusal");
         assert_eq!(rejected.reason(), Reason::BodyTooLarge { limit: 8 });
-        assert_eq!(rejected.by(), "prepare");
+        assert_eq!(rejected.by(), "door");
     }
 }
 

@@ -113,6 +113,8 @@ fn a_file_of_another_kind_is_refused_and_left_alone() {
     assert_eq!(fs::read_to_string(&path).expect("a file"), "[[price]]\n");
     let error = CostLog::open(folder.path()).expect_err("a folder");
     assert!(!error.to_string().is_empty());
+    let error = CostLog::open(folder.path().join("no folder/cost.log")).expect_err("no folder").to_string();
+    assert!(error.contains("no folder/cost.log cannot be written"), "{error}");
 }
 
 #[tokio::test]

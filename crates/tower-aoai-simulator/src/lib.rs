@@ -12,7 +12,8 @@
 //! - [`World`]: several resources with names, and [`TokenIssuer`], Bearer tokens for them;
 //! - [`fixture`]: single answers, ready-made, for mocks of one's own;
 //! - `server` (feature `server`): all of it on a port, for SDKs in any language, with an admin API
-//!   and a configuration file.
+//!   and a configuration file. `cargo run --example simulator` in a checkout runs one, and prints
+//!   what to say to an SDK.
 //!
 //! It shares no code with the crates it is used to test: a reader of requests that both had would
 //! hide the reader's mistakes.

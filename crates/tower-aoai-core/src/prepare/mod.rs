@@ -76,4 +76,4 @@ pub use self::{
 };
 
 /// The layer's name in a refusal.
-const NAME: &str = "prepare";
+const NAME: &str = "door";

@@ -104,7 +104,11 @@ impl CostLog {
         let path = path.as_ref();
         let mut ledger = Ledger::unbounded();
         let read = record::read(path, &mut ledger)?;
-        let mut file = File::open(path)?;
+        let named = |error: io::Error| {
+            let what = format!("the cost log {} cannot be written: {error}", path.display());
+            io::Error::new(error.kind(), what)
+        };
+        let mut file = File::open(path).map_err(named)?;
         let mut tear = None;
         if let Some((line, at, lost)) = read.tear {
             let kept_as = with_ending(path, "torn");
