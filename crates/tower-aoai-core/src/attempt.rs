@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{Outcome, Usage, Verdict};
+use crate::{Outcome, Usage, Verdict, classify::ResponseHead};
+
+static DEPLOYMENT: HeaderName = HeaderName::from_static("x-ms-deployment-name");
 
 /// The record of one attempt: written by [`ObserveLayer`](crate::ObserveLayer), read by every layer above it.
 ///
@@ -36,6 +38,8 @@ pub struct AttemptState {
     pub service_tier: Option<Arc<str>>,
     /// The deployment that the header `x-ms-deployment-name` names.
     pub deployment: Option<Arc<str>>,
+    /// The provisioned deployment from which Azure itself has spilled it.
+    pub spilled_from: Option<Arc<str>>,
     /// The endpoint that a balancer sent it to.
     pub endpoint: Option<Arc<str>>,
     /// The leg of a fallback that it is sent in.
@@ -146,6 +150,14 @@ impl Attempt {
         self.state.lock().deployment.clone()
     }
 
+    /// The provisioned deployment from which Azure itself has spilled it to a standard one
+    /// ([`ResponseHead::spilled_from`](crate::classify::ResponseHead::spilled_from)); its name is empty where the answer
+    /// does not tell it.
+    #[must_use]
+    pub fn spilled_from(&self) -> Option<Arc<str>> {
+        self.state.lock().spilled_from.clone()
+    }
+
     /// The endpoint that a balancer sent it to, the very `Arc` of its name.
     #[must_use]
     pub fn endpoint(&self) -> Option<Arc<str>> {
@@ -217,11 +229,13 @@ impl Attempt {
         self.state.lock().is_observed
     }
 
-    pub(crate) fn mark_first_byte(&self, now: Instant, status: StatusCode, deployment: Option<&str>) {
+    pub(crate) fn mark_first_byte(&self, now: Instant, head: ResponseHead<'_>) {
+        let deployment = head.headers.get(&DEPLOYMENT).and_then(|name| name.to_str().ok());
         let mut state = self.state.lock();
         state.progress.first_byte.get_or_insert(now);
-        state.status = Some(status);
+        state.status = Some(head.status);
         state.deployment = deployment.map(Arc::from);
+        state.spilled_from = head.spilled_from().map(Arc::from);
     }
 
     pub(crate) fn mark_content(&self, now: Instant, events: u64) {

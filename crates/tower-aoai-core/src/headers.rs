@@ -1,6 +1,20 @@
-//! What a response's headers say of its body.
+//! What a response's headers say of its body, and of who answers.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+const SPILLED_FROM: HeaderName = HeaderName::from_static("x-ms-spillover-from-deployment");
+const IS_SPILLED: HeaderName = HeaderName::from_static("x-ms-is-spilled-over");
+const SPILL_FAILED: HeaderName = HeaderName::from_static("x-ms-spillover-error");
+
+/// Whence Azure has spilled the call; see [`ResponseHead::spilled_from`](crate::classify::ResponseHead::spilled_from).
+pub(crate) fn spilled_from(headers: &HeaderMap) -> Option<&str> {
+    let from = match headers.get(&SPILLED_FROM) {
+        Some(name) => name.to_str().unwrap_or_default().trim(),
+        None if headers.get(&IS_SPILLED)?.as_bytes().eq_ignore_ascii_case(b"true") => "",
+        None => return None,
+    };
+    (!headers.contains_key(&SPILL_FAILED)).then_some(from)
+}
 
 /// The media type, without parameters; empty where there is none.
 pub(crate) fn media_type(headers: &HeaderMap) -> &[u8] {
@@ -47,6 +61,25 @@ mod tests {
         let json = |value| is_json(&headers(header::CONTENT_TYPE, value));
         assert!(json("application/json") && json("application/problem+JSON;charset=utf-8"));
         assert!(!json("application/jsonl") && !json("json") && !json(""));
+    }
+
+    #[test]
+    fn what_azure_has_spilled_says_so_unless_it_is_the_provisioned_deployments_own_answer() {
+        let spilled = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| {
+                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            spilled_from(&HeaderMap::from_iter(pairs)).map(str::to_owned)
+        };
+        let (from, is, failed) =
+            (("x-ms-spillover-from-deployment", "ptu"), ("x-ms-is-spilled-over", "True"), ("x-ms-spillover-error", "429"));
+        assert_eq!(spilled(&[]), None);
+        assert_eq!(spilled(&[("x-ms-deployment-name", "ptu")]), None);
+        assert_eq!(spilled(&[from]).as_deref(), Some("ptu"));
+        assert_eq!(spilled(&[from, is]).as_deref(), Some("ptu"));
+        assert_eq!(spilled(&[is]).as_deref(), Some(""));
+        assert_eq!(spilled(&[("x-ms-is-spilled-over", "false")]), None);
+        assert_eq!(spilled(&[from, is, failed]), None);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Reservation<St: Store = Local> {
     /// The inner service has the request: without an observer, nobody knows whether it was sent.
     is_handed_down: bool,
     is_throttled: bool,
+    /// Azure let another deployment serve it: this one has refused it, and charges nothing.
+    is_spilled: bool,
     /// It ended as with a server that has too much to do.
     is_overload: bool,
 }
@@ -43,6 +45,7 @@ impl<St: Store> Reservation<St> {
             shape,
             is_handed_down: false,
             is_throttled: false,
+            is_spilled: false,
             is_overload: false,
         }
     }
@@ -93,7 +96,8 @@ impl<St: Store> Reservation<St> {
             Outcome::Transient { hint: Some(hint) } => self.shut(now, Some(hint.after), Cause::Health),
             _ => {}
         }
-        self.permit.ended(if outcome == Outcome::Success { Ending::Answered } else { Ending::Unknown });
+        let is_answered = outcome == Outcome::Success && !self.is_spilled;
+        self.permit.ended(if is_answered { Ending::Answered } else { Ending::Unknown });
         if matches!(outcome, Outcome::Throttled { scope: Scope::Capacity, .. })
             || (self.is_overload && matches!(outcome, Outcome::Transient { .. }))
         {
@@ -121,19 +125,22 @@ impl<St: Store> Reservation<St> {
 impl<St: Store> Guard for Reservation<St> {
     fn head(&mut self, head: ResponseHead<'_>) {
         self.stamp();
+        self.is_spilled = head.spilled_from().is_some();
         self.is_overload = OVERLOAD.contains(&head.status);
         // What the head alone says, should nobody below say more.
         self.permit.ended(if self.is_overload {
             Ending::Overloaded
-        } else if head.status.is_success() {
+        } else if head.status.is_success() && !self.is_spilled {
             Ending::Answered
         } else {
             Ending::Unknown
         });
         let throttles = matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        // Of what was spilled they are another deployment's.
         let headers = (!head.headers.is_empty())
             .then(|| QuotaHeaders::read(head.headers))
-            .filter(|told| *told != QuotaHeaders::default());
+            .filter(|told| *told != QuotaHeaders::default())
+            .filter(|_| !self.is_spilled);
         if !self.permit.is_reserved() && !throttles && headers.is_none() {
             return;
         }
@@ -177,8 +184,12 @@ impl<St: Store> Drop for Reservation<St> {
         let (Some(shared), Some(shape)) = (self.permit.shared(), self.shape) else {
             return;
         };
-        if let Some(usage) = usage {
-            shared.learn(&shape, &usage);
+        if let Some(usage) = &usage {
+            shared.learn(&shape, usage);
+        }
+        if self.is_spilled {
+            self.permit.used(0);
+        } else if let Some(usage) = usage {
             let actual = shared.estimate.actual(&usage);
             self.permit.used(actual);
         } else if shape.is_stream && progress.content_events > 0 {

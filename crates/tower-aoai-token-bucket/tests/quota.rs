@@ -1,14 +1,16 @@
 //! What the layer makes of a quota: when calls go, what they are told, what is settled.
 
-use std::{task::Poll, time::Duration};
+use std::{convert::Infallible, task::Poll, time::Duration};
 
-use http::Request;
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 use tokio_test::task;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai_core::{
-    Admission, Asked, AttemptTimeoutLayer, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, Usage,
+    Admission, Asked, AttemptTimeoutLayer, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody,
+    Usage,
 };
 use tower_aoai_simulator::{Deployment, HeaderStyle, Latency, Scripted, Simulator};
 use tower_aoai_token_bucket::{
@@ -175,6 +177,34 @@ async fn a_limit_that_the_server_has_lowered_is_learned_from_its_headers() {
     drop(service.oneshot(chat(1_000, false)).await.expect("an answer"));
     let limit = handle.snapshot().tokens_limit;
     assert!((60_000..=110_000).contains(&limit), "1 % of it a second, for ten at most: {limit}");
+}
+
+/// Azure spilled the call: the quota headers are the standard deployment's, and the provisioned one has charged nothing.
+#[tokio::test(start_paused = true)]
+async fn what_azure_itself_has_spilled_teaches_and_costs_the_provisioned_quota_nothing() {
+    for spilled in [true, false] {
+        let bucket = TokenBucketLayer::of(Quota::provisioned(100_000, 4));
+        let handle = bucket.handle();
+        let leaf = service_fn(move |_: Request<RequestBody>| async move {
+            let used = r#"{"model":"gpt-4o","usage":{"prompt_tokens":1000,"completion_tokens":100}}"#;
+            let answer = Response::builder().header("content-type", "application/json");
+            let answer = match spilled {
+                true => answer
+                    .header("x-ms-spillover-from-deployment", "gpt-4o-ptu")
+                    .header("x-ms-deployment-name", "gpt-4o")
+                    .header("x-ratelimit-limit-tokens", "10000")
+                    .header("x-ratelimit-remaining-tokens", "500"),
+                false => answer.header("x-ms-deployment-name", "gpt-4o-ptu"),
+            };
+            Ok::<_, Infallible>(answer.body(Full::<Bytes>::from(used)).expect("a valid response"))
+        });
+        let answer = stack!(bucket, leaf).oneshot(chat(500, false)).await.expect("an answer");
+        let now = handle.snapshot();
+        assert_eq!((now.tokens_limit, now.learned_tokens_per_minute, now.others_tokens), (100_000, None, 0), "{spilled}");
+        answer.into_body().collect().await.expect("a whole body");
+        assert_eq!(handle.snapshot().tokens_used, if spilled { 0 } else { 1_400 });
+        assert_nothing_is_held(&handle, "all is over");
+    }
 }
 
 /// Two processes that know nothing of each other share a deployment: who looks at the headers does without 429s.

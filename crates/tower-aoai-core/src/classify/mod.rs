@@ -72,6 +72,20 @@ impl ResponseHead<'_> {
         crate::hint::should_retry(self.headers)
     }
 
+    /// The provisioned deployment from which Azure itself has spilled the call to the standard one that answers; `None`
+    /// where it has not.
+    ///
+    /// That is what the header `x-ms-spillover-from-deployment` says (Azure's documentation); the name is empty where
+    /// nothing but `x-ms-is-spilled-over: true` says so, which other clients know. An answer with `x-ms-spillover-error`
+    /// is the provisioned deployment's own: the standard one has failed, too.
+    ///
+    /// Quota headers and usage of such an answer are the standard deployment's: they say nothing of the provisioned
+    /// one, which has refused the call and charged nothing for it.
+    #[must_use]
+    pub fn spilled_from(&self) -> Option<&str> {
+        crate::headers::spilled_from(self.headers)
+    }
+
     /// Whether the body is a stream of events, compressed or not.
     #[must_use]
     pub fn is_event_stream(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use super::{Observer, layer::Settings};
@@ -10,8 +10,6 @@ use crate::{
     Attempt, CallContext, Error, Outcome, Verdict,
     classify::{HeadVerdict, ResponseHead, StreamError},
 };
-
-static DEPLOYMENT: HeaderName = HeaderName::from_static("x-ms-deployment-name");
 
 /// Writes one attempt and tells the observers; moves from the future into the body, and cancels when dropped.
 #[derive(Debug)]
@@ -95,9 +93,7 @@ impl Witness {
     /// The head came: what does it say?
     pub(super) fn head(&mut self, now: Instant, head: ResponseHead<'_>) -> HeadVerdict {
         self.status = head.status;
-        let deployment = head.headers.get(&DEPLOYMENT);
-        let deployment = deployment.and_then(|name| name.to_str().ok());
-        self.attempt.mark_first_byte(now, head.status, deployment);
+        self.attempt.mark_first_byte(now, head);
         self.tell(|observer| observer.first_byte(&self.context, &self.attempt));
         let classify = &self.settings.classify;
         classify.head(self.context.call(), head)
