@@ -66,13 +66,16 @@ mod tests {
     #[test]
     fn what_azure_has_spilled_says_so_unless_it_is_the_provisioned_deployments_own_answer() {
         let spilled = |pairs: &[(&'static str, &'static str)]| {
-            let pairs = pairs.iter().map(|(name, value)| {
-                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
-            });
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
             spilled_from(&HeaderMap::from_iter(pairs)).map(str::to_owned)
         };
-        let (from, is, failed) =
-            (("x-ms-spillover-from-deployment", "ptu"), ("x-ms-is-spilled-over", "True"), ("x-ms-spillover-error", "429"));
+        let (from, is, failed) = (
+            ("x-ms-spillover-from-deployment", "ptu"),
+            ("x-ms-is-spilled-over", "True"),
+            ("x-ms-spillover-error", "429"),
+        );
         assert_eq!(spilled(&[]), None);
         assert_eq!(spilled(&[("x-ms-deployment-name", "ptu")]), None);
         assert_eq!(spilled(&[from]).as_deref(), Some("ptu"));

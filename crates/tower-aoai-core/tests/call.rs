@@ -47,6 +47,7 @@ proptest! {
             let call = read(path, body);
             prop_assert_eq!(here(&call.spans.model), server.get("model").cloned());
             prop_assert_eq!(here(&call.spans.temperature), server.get("temperature").cloned());
+            prop_assert_eq!(call.service_tier.as_deref(), server.get("service_tier").and_then(Value::as_str));
             prop_assert_eq!(here(&call.spans.top_p), server.get("top_p").cloned());
             prop_assert_eq!(here(&call.spans.stream_options), server.get("stream_options").cloned());
             prop_assert_eq!(here(&call.spans.prompt), either(&server, prompt_keys).cloned());
@@ -162,4 +163,16 @@ fn a_context_that_knows_another_body_is_not_believed() {
 fn the_prompt_is_counted_with_its_tools() {
     let body = br#"{"messages":["abcd"],"tools":[1],"functions":null,"instructions":"x","user":"y"}"#;
     assert_eq!(read(CHAT, body).prompt_bytes, 8 + 3 + 3);
+}
+
+#[test]
+fn the_service_tier_is_read_where_it_is_a_word() {
+    for (body, tier) in [
+        (r#"{"service_tier":"priority"}"#, Some("priority")),
+        (r#"{"service_tier":null}"#, None),
+        (r#"{"service_tier":1}"#, None),
+        ("{}", None),
+    ] {
+        assert_eq!(read(CHAT, body.as_bytes()).service_tier.as_deref(), tier, "{body}");
+    }
 }

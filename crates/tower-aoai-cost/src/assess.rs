@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     model: Option<Arc<str>>,
     service_tier: Option<Arc<str>>,
     deployment: Option<Arc<str>>,
+    /// Azure let a standard deployment serve what was sent to a provisioned one.
+    is_spilled: bool,
     endpoint: Option<Arc<str>>,
     status: Option<StatusCode>,
     outcome: Option<Outcome>,
@@ -36,6 +38,7 @@ impl Seen {
             model: state.model.clone(),
             service_tier: state.service_tier.clone(),
             deployment: state.deployment.clone(),
+            is_spilled: state.spilled_from.is_some(),
             endpoint: state.endpoint.clone(),
             status: state.status,
             outcome: state.progress.verdict.map(|verdict| verdict.outcome),
@@ -82,7 +85,8 @@ fn billed(seen: &Seen) -> Billed {
         // By a layer, with nothing sent.
         None if is_refused => Billed::Nothing,
         Some(200..=299) if is_refused && !seen.has_content => Billed::Prompt,
-        None | Some(200..=299 | 408) => Billed::Whole,
+        // 499: somebody on the way took the caller for gone, and the server may have gone on.
+        None | Some(200..=299 | 408 | 499) => Billed::Whole,
         Some(400 | 500..) => Billed::Prompt,
         Some(_) => Billed::Nothing,
     }
@@ -152,13 +156,15 @@ impl Assessor<'_> {
     ///
     /// No token is shorter than a byte. What is not text (pictures, files, what the server keeps of a conversation) can
     /// have more tokens than bytes, and is not in this.
-    pub(crate) fn worst(&self, call: &Call) -> Option<crate::Money> {
+    ///
+    /// `endpoint`: where it is about to be sent, if that is known; another model may be there than was asked for.
+    pub(crate) fn worst(&self, call: &Call, endpoint: Option<Arc<str>>) -> Option<crate::Money> {
         if call.operation == Operation::Other {
             return None;
         }
         let prompt = (call.body_bytes > 0).then_some(call.prompt_bytes.max(1) as u64)?;
-        let nothing = Seen::default();
-        let priced = self.priced(call, &nothing, self.kind(call, &nothing), prompt)?;
+        let to_come = Seen { endpoint, ..Seen::default() };
+        let priced = self.priced(call, &to_come, self.kind(call, &to_come), prompt)?;
         let output = match call.operation {
             Operation::Embeddings => 0,
             _ => call.max_output_tokens.unwrap_or(priced.quote.max_output).saturating_mul(call.choices.max(1)),
@@ -176,21 +182,27 @@ impl Assessor<'_> {
     /// deployment has spilled is paid for by the token.
     fn kind(&self, call: &Call, seen: &Seen) -> DeploymentType {
         let answered = seen.deployment.as_deref();
+        // What another deployment of which nothing is known has answered is paid for.
+        let billed = |kind: DeploymentType, by_another: bool| match kind {
+            kind if kind.is_provisioned() && (by_another || seen.is_spilled) => DeploymentType::Global,
+            kind => kind,
+        };
         let endpoint = seen.endpoint.as_deref().and_then(|name| self.prices.deployed(name));
         let is_own = |own: &str| answered.is_none_or(|name| name.eq_ignore_ascii_case(own));
         if let Some(deployed) = endpoint.filter(|deployed| deployed.answers_as.as_deref().is_some_and(is_own)) {
-            return deployed.kind;
+            return billed(deployed.kind, false);
         }
         if let Some(deployed) = answered.and_then(|name| self.prices.deployed(name)) {
-            return deployed.kind;
+            return billed(deployed.kind, false);
         }
-        let sent = [seen.endpoint.as_deref(), call.deployment.as_deref(), call.model.as_deref()];
-        let kind = sent.into_iter().flatten().find_map(|name| self.prices.deployed(name)).map(|deployed| deployed.kind);
-        match kind {
-            // Another deployment has answered, of which nothing is known.
-            Some(kind) if kind.is_provisioned() && answered.is_some() => DeploymentType::Global,
-            Some(kind) => kind,
-            None => self.usual_type,
+        if let Some(deployed) = endpoint {
+            // One whose deployment has no name of its own answers by the name that it was called by.
+            return billed(deployed.kind, deployed.answers_as.is_some());
+        }
+        let sent = [call.deployment.as_deref(), call.model.as_deref()];
+        match sent.into_iter().flatten().find_map(|name| self.prices.deployed(name)) {
+            Some(deployed) => billed(deployed.kind, answered.is_some()),
+            None => billed(self.usual_type, false),
         }
     }
 
@@ -199,7 +211,7 @@ impl Assessor<'_> {
         // The most that it can cost is what it costs elsewhere.
         let kind = if kind.is_provisioned() { DeploymentType::Global } else { kind };
         let (tier, knows_tier) = match seen.service_tier.as_deref() {
-            None => (self.usual_tier, true),
+            None => (self.asked_tier(call), self.asked_tier(call) == self.usual_tier),
             Some(name) => ServiceTier::named(name).map_or((self.usual_tier, false), |tier| (tier, true)),
         };
         let priced = |model: &str, is_certain: bool| {
@@ -223,6 +235,12 @@ impl Assessor<'_> {
             UnknownPrice::Assume(rates) => Some(assumed(*rates)),
             UnknownPrice::Warn | UnknownPrice::Refuse => None,
         }
+    }
+
+    /// The tier that a call asks for; the usual one, where it leaves that to the server.
+    fn asked_tier(&self, call: &Call) -> ServiceTier {
+        let asked = call.service_tier.as_deref().filter(|name| *name != "auto");
+        asked.and_then(ServiceTier::named).unwrap_or(self.usual_tier)
     }
 
     fn model_name(&self, call: &Call, seen: &Seen) -> Option<Arc<str>> {

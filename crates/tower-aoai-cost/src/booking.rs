@@ -1,17 +1,14 @@
 //! From a call's begin to its end.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU32, Ordering::Relaxed},
-};
+use std::sync::{Arc, OnceLock};
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
-use tokio::time::Instant;
 use tower_aoai_core::{CallContext, Error, Guard, Rejected, Timeout, classify::ResponseHead};
 
 use crate::{
-    Spend, Tags,
+    Money, Spend, Tags,
     assess::Seen,
     books::{Books, Open},
     layer::Settings,
@@ -59,22 +56,36 @@ pub(crate) struct Hold(Arc<Held>);
 #[derive(Debug)]
 struct Held {
     books: Arc<Books>,
+    settings: Arc<Settings>,
     open: Open,
-    /// Attempts that have been begun at a gate.
-    begun: AtomicU32,
-    /// Attempts for which is reserved.
-    covered: AtomicU32,
+    sums: Mutex<Sums>,
+}
+
+/// What is reserved for a call, and what of it is meant for attempts that were let through a gate.
+#[derive(Debug)]
+struct Sums {
+    reserved: Money,
+    planned: Money,
 }
 
 impl Hold {
-    /// Lets an attempt be sent, if what it may cost is reserved or can be.
-    pub(crate) fn admit(&self, now: Instant) -> Result<(), Rejected> {
-        let Held { books, open, begun, covered } = &*self.0;
-        if open.claims.is_empty() || begun.fetch_add(1, Relaxed) < covered.load(Relaxed) {
+    /// Lets an attempt be sent, if what it may cost there is reserved or can be.
+    pub(crate) fn admit(&self, context: &mut CallContext) -> Result<(), Rejected> {
+        let Held { books, settings, open, sums } = &*self.0;
+        if open.claims.is_empty() {
             return Ok(());
         }
-        books.another_attempt(open, now)?;
-        covered.fetch_add(1, Relaxed);
+        let endpoint = context.attempt().endpoint();
+        let worst = settings.assessor().worst(context.call(), endpoint);
+        let worst = worst.map_or(open.worst, |worst| worst.max(open.worst));
+        let mut sums = sums.lock();
+        let planned = sums.planned + worst;
+        let missing = planned.saturating_sub(sums.reserved);
+        if missing > Money::ZERO {
+            books.reserve_more(open, missing, context.now())?;
+            sums.reserved = sums.reserved + missing;
+        }
+        sums.planned = planned;
         Ok(())
     }
 }
@@ -86,7 +97,6 @@ type Few<T> = SmallVec<[T; 1]>;
 #[derive(Debug)]
 pub struct Booking {
     hold: Hold,
-    settings: Arc<Settings>,
     context: CallContext,
     tags: Tags,
     cost: CallCost,
@@ -107,10 +117,11 @@ impl Booking {
         tags: Tags,
         cost: CallCost,
     ) -> Self {
-        let (begun, covered) = (AtomicU32::new(0), AtomicU32::new(settings.attempts));
-        let hold = Hold(Arc::new(Held { books: Arc::clone(books), open, begun, covered }));
+        let reserved = open.worst.times(settings.attempts.into());
+        let sums = Mutex::new(Sums { reserved, planned: Money::ZERO });
+        let hold = Hold(Arc::new(Held { books: Arc::clone(books), settings, open, sums }));
         let before = context.attempt_count();
-        Self { hold, settings, context, tags, cost, before, status: None, may_be_billed: false }
+        Self { hold, context, tags, cost, before, status: None, may_be_billed: false }
     }
 
     pub(crate) fn hold(&self) -> Option<Hold> {
@@ -157,7 +168,8 @@ impl Drop for Booking {
     fn drop(&mut self) {
         let seen = self.seen();
         let call = self.context.call();
-        let assessor = self.settings.assessor();
+        let Held { books, settings, open, sums } = &*self.hold.0;
+        let assessor = settings.assessor();
         let counted = seen.iter().find_map(Seen::counted_input);
         let assess = |seen: &Seen| assessor.assess(call, seen, counted, self.tags.clone());
         let mut spent: Few<_> = seen.iter().map(assess).collect();
@@ -168,8 +180,8 @@ impl Drop for Booking {
         }
         let mut sum = Spend::default();
         spent.iter().for_each(|(_, spend)| sum += *spend);
-        let Held { books, open, covered, .. } = &*self.hold.0;
-        books.close(open, open.worst.times(covered.load(Relaxed).into()), &spent);
+        let reserved = sums.lock().reserved;
+        books.close(open, reserved, &spent);
         if sum.unpriced.attempts == 0 {
             self.context.note_spend(sum.cost().as_nano_dollars());
         }

@@ -151,11 +151,11 @@ impl Books {
         }
     }
 
-    /// Reserves for one attempt more.
-    pub(crate) fn another_attempt(&self, open: &Open, now: Instant) -> Result<(), Rejected> {
+    /// Reserves so much more for a call under way.
+    pub(crate) fn reserve_more(&self, open: &Open, amount: Money, now: Instant) -> Result<(), Rejected> {
         let mut state = self.state.lock();
         let State { ledger, accounts, counts, .. } = &mut *state;
-        match accounts.add_to(&open.claims, open.worst, ledger) {
+        match accounts.add_to(&open.claims, amount, ledger) {
             Ok(()) => Ok(()),
             Err(refusal) => {
                 counts.refused += 1;

@@ -14,12 +14,15 @@ use tower_service::Service;
 
 use crate::booking::Hold;
 
-/// Reserves for each attempt after the first, when it is about to be sent; below the layers that try again or elsewhere.
+/// Reserves what is not reserved yet of what an attempt may cost, when it is about to be sent; below the layers that try
+/// again or elsewhere.
 ///
 /// The [`CostLayer`](crate::CostLayer) above them reserves for one attempt (or [as many as it is
-/// told](crate::CostLayer::attempts)), but a call that is tried again may be billed again. Here the attempts beyond
-/// reserve what they may cost, or are refused with nothing sent, and so an enforced budget holds however often a call is
-/// tried. A call for which no budget is enforced passes through.
+/// told](crate::CostLayer::attempts)) at the model that the call names, but a call that is tried again may be billed
+/// again, and one that goes elsewhere be answered by a dearer model. Here each attempt reserves what the endpoint that was
+/// chosen ([`Attempt::endpoint`](tower_aoai_core::Attempt::endpoint)) and the request as it now stands may cost beyond
+/// that, or is refused with nothing sent, and so an enforced budget holds however often, and wherever, a call is tried.
+/// Where the price there is not known, it is that of the call. A call for which no budget is enforced passes through.
 #[derive(Debug, Clone, Copy, Default)]
 #[must_use = "a layer does nothing until it wraps a service"]
 #[non_exhaustive]
@@ -63,7 +66,7 @@ where
     /// What was reserved for the attempt is settled with the call, above.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let hold = request.extensions().get::<Hold>().cloned();
-        let refused = hold.and_then(|hold| hold.admit(CallContext::of(&mut request).now()).err());
+        let refused = hold.and_then(|hold| hold.admit(CallContext::of(&mut request)).err());
         let state = match refused {
             Some(rejected) => GateState::Refused(Some(rejected)),
             None => GateState::Calling(self.inner.call(request)),

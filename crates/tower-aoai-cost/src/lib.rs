@@ -89,8 +89,8 @@
 //! (its bytes as tokens, the most output that it can have) and settles when it has ended, so that what is spent and
 //! reserved never exceeds it, however many calls are made at once. What does not fit is refused with
 //! [`Reason::BudgetSpent`](tower_aoai_core::Reason::BudgetSpent) and the time of the renewal. A call that is tried again may
-//! be billed again: a [`CostGateLayer`] below the retries reserves for each further attempt, or the layer is told of
-//! [how many](CostLayer::attempts) there are. What is not text may have more tokens than bytes: such a call can exceed what
+//! be billed again, and at another endpoint dearer: a [`CostGateLayer`] below the retries reserves for each attempt what
+//! it may cost beyond that, or the layer is told of [how many](CostLayer::attempts) there are. What is not text may have more tokens than bytes: such a call can exceed what
 //! it reserved, and is [counted](BudgetStatus::overrun).
 //!
 //! # Alone, or in a stack

@@ -75,7 +75,7 @@ where
                 format!("the price of {name:?} is not known: name it in the table of prices, or say which model it is");
             return ResponseFuture::refused(Rejected::new(Reason::BudgetSpent, BY).detail(detail));
         }
-        let worst = || settings.assessor().worst(context.call());
+        let worst = || settings.assessor().worst(context.call(), None);
         let open = match books.open(&tags, context.now(), settings.attempts, worst) {
             Ok(open) => open,
             Err(rejected) => return ResponseFuture::refused(rejected),

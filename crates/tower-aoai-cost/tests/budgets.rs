@@ -10,11 +10,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use parking_lot::Mutex;
-use support::{COST, EVENING, Plain, USED, answer, layer, read, small};
+use support::{COST, EVENING, Plain, USED, answer, chat, layer, read, small};
 use tokio::time::{Instant, advance};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai_core::{
-    Error, Generator, ObserveLayer, PrepareLayer, Reason, Rejected, RejectedResponseLayer, RequestBody,
+    CallContext, Error, Generator, ObserveLayer, PrepareLayer, Reason, Rejected, RejectedResponseLayer, RequestBody,
 };
 use tower_aoai_cost::{
     AlertKind, Budget, CostLayer, DeploymentType, Money, Period, Prices, Query, Tag, Tags, UnknownPrice,
@@ -265,6 +265,52 @@ async fn a_gate_refuses_the_attempt_that_the_budget_has_no_room_for() {
     let snapshot = layer.handle().snapshot();
     assert_eq!((snapshot.total.estimated.attempts, snapshot.refused), (2, 1));
     assert_eq!(snapshot.budgets[0].reserved, Money::ZERO);
+}
+
+/// An endpoint below, or another leg, may serve a dearer model than the one that was asked for.
+#[tokio::test(start_paused = true)]
+async fn dollar1_the_gate_reserves_what_the_attempt_costs_where_it_is_sent() {
+    let prices = || Prices::built_in().deployment("large", "gpt-4o", DeploymentType::Global);
+    let answers = |layer: &CostLayer| {
+        let sent = ServiceBuilder::new().layer(PrepareLayer::new()).layer(layer.clone());
+        let sent = sent.map_request(|mut request: Request<RequestBody>| {
+            CallContext::of(&mut request).attempt().note_endpoint("large".into());
+            request
+        });
+        sent.layer(layer.gate())
+            .layer(ObserveLayer::new())
+            .service(service_fn(|_: Request<RequestBody>| async { Ok::<_, Error>(answer(200, USED)) }))
+    };
+    // Enough for gpt-4o-mini, which is asked for, and not for gpt-4o, which would answer.
+    let scarce = layer().prices(prices()).budget(Budget::new("b", Money::nano_dollars(200_000), Period::Day).enforce());
+    let refused = answers(&scarce).oneshot(small("gpt-4o-mini")).await.map(|_| ()).expect_err("it does not fit");
+    assert_eq!(refused.rejected().map(Rejected::reason), Some(Reason::BudgetSpent));
+    let snapshot = scarce.handle().snapshot();
+    assert_eq!(
+        (snapshot.attempts, snapshot.budgets[0].spent, snapshot.budgets[0].reserved),
+        (0, Money::ZERO, Money::ZERO)
+    );
+
+    let ample = layer().prices(prices()).budget(Budget::new("b", worst(110), Period::Day).enforce());
+    let open = answers(&ample).oneshot(small("gpt-4o-mini")).await.expect("it fits");
+    let reserved = ample.handle().snapshot().budgets[0].reserved;
+    assert!(reserved > worst(90) && reserved <= worst(110), "{reserved}");
+    read(open).await;
+    let budget = &ample.handle().snapshot().budgets[0];
+    assert_eq!((budget.spent, budget.reserved, budget.overrun), (COST, Money::ZERO, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dollar1_what_is_asked_for_ahead_of_others_reserves_at_that_price() {
+    let text = "x".repeat(70);
+    let body =
+        format!(r#"{{"service_tier":"priority","messages":[{{"role":"user","content":"{text}"}}],"max_tokens":10}}"#);
+    let layer = layer().budget(Budget::new("b", Money::dollars(1), Period::Day).enforce());
+    let open = serving(&layer, USED).oneshot(chat("gpt-5-mini", &body)).await.expect("it fits");
+    let reserved = layer.handle().snapshot().budgets[0].reserved;
+    let plain = Money::nano_dollars(110 * 250 + 10 * 2_000);
+    assert!(reserved > plain.per_mille(1_500), "{reserved} for what costs 1.8 times {plain}");
+    drop(open);
 }
 
 #[tokio::test(start_paused = true)]

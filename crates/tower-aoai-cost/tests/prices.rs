@@ -3,10 +3,10 @@
 mod support;
 
 use http::{Request, Response};
-use support::{COST, Plain, USED, answer, attempts_and_cost, layer, read, serving, small, total};
+use support::{COST, Plain, USED, answer, attempts_and_cost, chat, layer, read, serving, small, total};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai_core::{CallContext, Error, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody};
-use tower_aoai_cost::{DeploymentType, Money, Prices, Query, Rates, Tag, UnknownPrice};
+use tower_aoai_cost::{DeploymentType, Money, Prices, Query, Rates, Spend, Tag, UnknownPrice};
 
 #[tokio::test(start_paused = true)]
 async fn what_was_given_up_at_a_deployment_that_spills_may_have_been_spilled() {
@@ -45,6 +45,76 @@ async fn what_a_provisioned_deployment_serves_costs_nothing_and_what_it_spills_d
     assert_eq!(attempts_and_cost(total(&layer).exact), (1, COST));
     let standard = Query::total().tag(Tag::Deployment, "standard");
     assert_eq!(layer.handle().sum(&standard).cost(), COST);
+}
+
+/// A stack whose endpoint is called `ptu` and takes whatever deployment a call names; what it answers has these headers.
+async fn sent_to_ptu(prices: Prices, headers: &'static [(&'static str, &'static str)]) -> Spend {
+    let layer = layer().prices(prices);
+    let sent = ServiceBuilder::new().layer(PrepareLayer::new()).layer(layer.clone());
+    let sent = sent.map_request(|mut request: Request<RequestBody>| {
+        CallContext::of(&mut request).attempt().note_endpoint("ptu".into());
+        request
+    });
+    let sent = sent.layer(ObserveLayer::new()).service(service_fn(move |_: Request<RequestBody>| async move {
+        let mut response = answer(200, USED);
+        for (name, value) in headers {
+            response.headers_mut().insert(*name, value.parse().expect("a value"));
+        }
+        Ok::<_, Error>(response)
+    }));
+    read(sent.oneshot(small("chat-ptu")).await.expect("an answer")).await;
+    total(&layer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provisioned_endpoint_that_takes_any_deployment_answers_by_that_deployments_name() {
+    let prices = || Prices::built_in().deployment("ptu", "gpt-4o", DeploymentType::Provisioned);
+    for headers in [&[][..], &[("x-ms-deployment-name", "chat-ptu")]] {
+        let spend = sent_to_ptu(prices(), headers).await;
+        assert_eq!((spend.provisioned.attempts, spend.cost()), (1, Money::ZERO), "{headers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_azure_spilled_is_paid_for_whoever_the_answer_names_and_at_that_deployments_price() {
+    let ptu = || Prices::built_in().endpoint("ptu", "chat-ptu", "gpt-4o", DeploymentType::Provisioned);
+    let from = ("x-ms-spillover-from-deployment", "chat-ptu");
+    for headers in [&[from][..], &[from, ("x-ms-deployment-name", "standard")], &[("x-ms-is-spilled-over", "true")]] {
+        let spend = sent_to_ptu(ptu(), Box::leak(headers.to_vec().into_boxed_slice())).await;
+        assert_eq!((attempts_and_cost(spend.exact), spend.provisioned.attempts), ((1, COST), 0), "{headers:?}");
+    }
+    let zone = ptu().deployment("standard", "gpt-4o", DeploymentType::DataZone);
+    let spend =
+        sent_to_ptu(zone, &[("x-ms-spillover-from-deployment", "chat-ptu"), ("x-ms-deployment-name", "standard")]);
+    assert_eq!(attempts_and_cost(spend.await.exact), (1, COST.per_mille(1_100)));
+    let failed = sent_to_ptu(ptu(), &[("x-ms-spillover-from-deployment", "chat-ptu"), ("x-ms-spillover-error", "429")]);
+    assert_eq!(failed.await.provisioned.attempts, 1, "its own answer");
+}
+
+/// The tier that a call asks for is the one it is billed at, where nobody says otherwise.
+#[tokio::test(start_paused = true)]
+async fn the_tier_that_was_asked_for_is_that_of_an_answer_that_names_none() {
+    let asking = |tier: &str| {
+        let text = "x".repeat(70);
+        chat(
+            "gpt-4.1",
+            &format!(
+                r#"{{"messages":[{{"role":"user","content":"{text}"}}],"max_tokens":10,"service_tier":"{tier}"}}"#
+            ),
+        )
+    };
+    let silent = r#"{"model":"gpt-4.1","usage":{"prompt_tokens":1000000,"completion_tokens":0}}"#;
+    for (tier, exact, estimated) in [("priority", 0, 350), ("flex", 0, 100), ("default", 200, 0), ("auto", 200, 0)] {
+        let layer = layer();
+        read(serving(&layer, 200, silent).oneshot(asking(tier)).await.expect("an answer")).await;
+        let spend = total(&layer);
+        assert_eq!((spend.exact.cost, spend.estimated.cost), (Money::cents(exact), Money::cents(estimated)), "{tier}");
+    }
+    let said =
+        r#"{"model":"gpt-4.1","service_tier":"default","usage":{"prompt_tokens":1000000,"completion_tokens":0}}"#;
+    let layer = layer();
+    read(serving(&layer, 200, said).oneshot(asking("priority")).await.expect("an answer")).await;
+    assert_eq!(total(&layer).exact.cost, Money::cents(200), "priority may be served as usual, and is billed so");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,6 +171,7 @@ async fn failures_are_booked_as_far_as_they_may_be_billed() {
         (400, r#"{"error":{"code":"content_filter"}}"#, Some(prompt)),
         (400, r#"{"error":{"code":"context_length_exceeded"}}"#, Some(prompt)),
         (408, "{}", Some(prompt + 100_000)),
+        (499, "", Some(prompt + 100_000)),
         (500, "{}", Some(prompt)),
         (503, "", Some(prompt)),
         (429, r#"{"error":{"code":"429"}}"#, None),

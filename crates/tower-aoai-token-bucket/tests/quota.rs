@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tokio_test::task;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai_core::{
-    Admission, Asked, AttemptTimeoutLayer, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected, RequestBody,
-    Usage,
+    Admission, Asked, AttemptTimeoutLayer, Call, CallContext, ObserveLayer, PrepareLayer, Reason, Rejected,
+    RequestBody, Usage,
 };
 use tower_aoai_simulator::{Deployment, HeaderStyle, Latency, Scripted, Simulator};
 use tower_aoai_token_bucket::{
@@ -200,7 +200,11 @@ async fn what_azure_itself_has_spilled_teaches_and_costs_the_provisioned_quota_n
         });
         let answer = stack!(bucket, leaf).oneshot(chat(500, false)).await.expect("an answer");
         let now = handle.snapshot();
-        assert_eq!((now.tokens_limit, now.learned_tokens_per_minute, now.others_tokens), (100_000, None, 0), "{spilled}");
+        assert_eq!(
+            (now.tokens_limit, now.learned_tokens_per_minute, now.others_tokens),
+            (100_000, None, 0),
+            "{spilled}"
+        );
         answer.into_body().collect().await.expect("a whole body");
         assert_eq!(handle.snapshot().tokens_used, if spilled { 0 } else { 1_400 });
         assert_nothing_is_held(&handle, "all is over");

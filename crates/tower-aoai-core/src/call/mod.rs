@@ -32,6 +32,9 @@ pub struct Call {
     pub max_output_tokens: Option<u64>,
     /// How many answers are asked for: the larger of `n` and `best_of`, at least 1.
     pub choices: u64,
+    /// The `service_tier` that is asked for (`auto`, `default`, `flex`, `priority`); which one served the call, and is
+    /// billed, its answer says.
+    pub service_tier: Option<Arc<str>>,
     /// Bytes of the prompt as it stands in the body (`messages`, `prompt` or `input`, with `tools` and
     /// `instructions`), 0 if the body was not read.
     pub prompt_bytes: usize,
@@ -108,6 +111,7 @@ impl Default for Call {
             include_usage: false,
             max_output_tokens: None,
             choices: 1,
+            service_tier: None,
             prompt_bytes: 0,
             body_bytes: 0,
             spans: Spans::default(),

@@ -88,6 +88,7 @@ impl Call {
             instructions,
             temperature,
             top_p,
+            service_tier,
         ] = object.values;
         let (prompt, limit) = match self.operation {
             Operation::Chat => (messages, either([max_completion_tokens, max_tokens])),
@@ -104,6 +105,7 @@ impl Call {
         self.include_usage = stream_options.is_some_and(asks_for_usage);
         self.max_output_tokens = limit.and_then(count);
         self.choices = [n, best_of].into_iter().flatten().filter_map(count).fold(1, u64::max);
+        self.service_tier = service_tier.and_then(text);
         self.prompt_bytes = [prompt, tools, functions, instructions]
             .into_iter()
             .flatten()
@@ -126,7 +128,7 @@ impl Call {
 }
 
 /// The members that are kept, in the order in which [`Call::take`] takes them.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "model",
     "stream",
     "stream_options",
@@ -143,6 +145,7 @@ const KEYS: [&str; 16] = [
     "instructions",
     "temperature",
     "top_p",
+    "service_tier",
 ];
 
 /// Of several members that mean the same, the first that is given; if all are null, the first that stands there.
