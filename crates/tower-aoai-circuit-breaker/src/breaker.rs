@@ -3,11 +3,11 @@
 use std::{mem, time::Duration};
 
 use tokio::time::Instant;
-use tower_aoai_core::Reason;
+use tower_aoai_core::{Reason, later};
 
 use crate::{
     ChangeReason, CircuitChange, CircuitPolicy, CircuitState, ProbeProof,
-    finding::{Counts, Finding, LONGEST, later},
+    finding::{Counts, Finding},
     policy::HoldThrottled,
     probes::Probes,
     stamp::{Refusal, Role, Stamp},
@@ -312,7 +312,9 @@ impl Breaker {
 
     fn open(&mut self, now: Instant, reason: ChangeReason, draw: impl FnOnce() -> f64) {
         let factor = 1u32.checked_shl(self.breaks).unwrap_or(u32::MAX);
-        let longest = self.policy.break_time.saturating_mul(factor).min(self.policy.break_cap).min(LONGEST);
+        let longest = self.policy.break_time.saturating_mul(factor).min(self.policy.break_cap);
+        // As long as the clock can say, which a fraction of then is, too.
+        let longest = later(now, longest).saturating_duration_since(now);
         let time = longest.mul_f64(1.0 - self.policy.jitter * draw().clamp(0.0, 1.0));
         let until = Some(later(now, time)).max(self.asked).max(self.gate);
         self.breaks = self.breaks.saturating_add(1);

@@ -1,9 +1,7 @@
 //! What the end of a call says of its endpoint.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
-use tower_aoai_core::Outcome;
+use tower_aoai_core::{Outcome, later};
 
 /// What a call's end says of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +48,4 @@ impl Counts {
             Finding::Neither => {}
         }
     }
-}
-
-/// Longer is not waited: it can be added to any instant, and multiplied.
-pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// So much later, or, where that is beyond what the clock can say, very much later.
-pub(crate) fn later(at: Instant, by: Duration) -> Instant {
-    at.checked_add(by.min(LONGEST)).unwrap_or(at)
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::finding::later;
+use tower_aoai_core::later;
 
 /// Probes under way, each with a lease; none is ever waited for longer than that.
 #[derive(Debug, Clone, Default)]

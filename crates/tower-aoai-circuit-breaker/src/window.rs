@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::finding::later;
+use tower_aoai_core::later;
 
 /// In so many parts a window ages.
 pub(crate) const WINDOW_PARTS: u64 = 10;

@@ -7,8 +7,20 @@ use tokio::time::Instant;
 /// The longest wait that is believed: 136 years, so that it can be added to any instant without overflow.
 pub(crate) const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// The instant so much later, as far as an instant can lie: a limit may be set to "never".
-pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
+/// The instant so much later, and never more than 136 years later: a limit may be set to "never", and an instant cannot
+/// lie as far as a [`Duration`] is long.
+///
+/// ```
+/// use std::time::Duration;
+/// use tokio::time::Instant;
+/// use tower_aoai_core::later;
+///
+/// let now = Instant::now();
+/// assert_eq!(later(now, Duration::from_millis(43)), now + Duration::from_millis(43));
+/// assert_eq!(later(now, Duration::MAX), now + Duration::from_secs(u32::MAX.into()));
+/// ```
+#[must_use]
+pub fn later(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait.min(LONGEST)).unwrap_or(now)
 }
 

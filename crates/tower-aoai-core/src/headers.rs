@@ -48,7 +48,7 @@ pub(crate) fn is_compressed(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
+    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
     }
 
@@ -68,7 +68,7 @@ mod tests {
         let spilled = |pairs: &[(&'static str, &'static str)]| {
             let pairs = pairs
                 .iter()
-                .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
             spilled_from(&HeaderMap::from_iter(pairs)).map(str::to_owned)
         };
         let (from, is, failed) = (

@@ -164,7 +164,7 @@ pub use self::{
     classify::{AzureClassifier, Classify},
     context::CallContext,
     deadline::{Deadline, DeadlineLayer},
-    duration::parse_duration,
+    duration::{later, parse_duration},
     error::{BoxError, Error, Timeout},
     generator::Generator,
     guard::{Guard, GuardedBody, GuardedFuture},

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tower_aoai_core::later;
 
 use crate::{
     Charge, Limits, WindowModel,
     adaptive::Adaptive,
     learned::{LearnedLimit, Others, Sends},
     share::Share,
-    window::{MINUTE, Mark, Sliding, Tokens, Window, later},
+    window::{MINUTE, Mark, Sliding, Tokens, Window},
 };
 
 mod enforce;

@@ -8,9 +8,10 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tower_aoai_core::later;
 
 use self::lanes::{Lanes, weight};
-use crate::{Ask, Charge, window::later};
+use crate::{Ask, Charge};
 
 mod lanes;
 

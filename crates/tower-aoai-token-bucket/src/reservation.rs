@@ -5,12 +5,12 @@ use tokio::time::Instant;
 use tower_aoai_core::{
     Attempt, AzureClassifier, Call, CallContext, Error, Guard, Outcome, QuotaHeaders, Scope, Timeout, Usage,
     classify::{ResponseHead, judge_head},
+    later,
 };
 
 use crate::{
     Cause, Ending, Local, Permit, Store,
     shared::{Shape, Shared},
-    window::later,
 };
 
 /// How long a throttled answer that does not say how long shuts the gate.

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 /// The members that core reads, and one that it does not.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "model",
     "stream",
     "stream_options",
@@ -19,6 +19,7 @@ const KEYS: [&str; 15] = [
     "functions",
     "instructions",
     "include_usage",
+    "service_tier",
 ];
 
 fn blank() -> impl Strategy<Value = &'static str> {

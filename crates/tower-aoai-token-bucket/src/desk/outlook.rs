@@ -3,14 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tower_aoai_core::{Admission, Reason, Rejected};
+use tower_aoai_core::{Admission, Reason, Rejected, later};
 
 use super::{Desk, NAME, Wakes, pass::LOOK_BEHIND};
-use crate::{
-    Ask, Forecast, Risk,
-    queue::Place,
-    window::{MINUTE, later},
-};
+use crate::{Ask, Forecast, Risk, queue::Place, window::MINUTE};
 
 impl Desk {
     /// When a call that comes now would be let through, if nothing else happens; `None` if never, or if that is not

@@ -150,12 +150,6 @@ impl Window for Tokens {
     }
 }
 
-/// So much later, or, where that is beyond what the clock can say, very much later.
-pub(crate) fn later(at: Instant, by: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
-    at.checked_add(by).or_else(|| at.checked_add(FAR)).unwrap_or(at)
-}
-
 fn nanos(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }

@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
+use tower_aoai_core::later;
 
-use super::{Mark, Window, later, part_of};
+use super::{Mark, Window, part_of};
 
 /// Above this many entries a charge joins the youngest one: a little stricter, and bounded.
 const MOST_ENTRIES: usize = 65_536;

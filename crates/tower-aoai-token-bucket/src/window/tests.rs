@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use tower_aoai_core::Generator;
+use tower_aoai_core::{Generator, later};
 
 use super::*;
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tower_aoai_core::later;
 
-use super::{MINUTE, Mark, Window, later, nanos, part_of, time_for};
+use super::{MINUTE, Mark, Window, nanos, part_of, time_for};
 
 /// The leaky bucket of Azure's documentation: admitted while utilisation is not above 100 %, whatever the size;
 /// corrected on completion; drained continuously.
