@@ -139,6 +139,7 @@ pub mod include_usage;
 mod json_object;
 mod json_scan;
 mod model_name;
+mod news;
 pub mod observe;
 mod outcome;
 pub mod prepare;
@@ -170,6 +171,7 @@ pub use self::{
     guard::{Guard, GuardedBody, GuardedFuture},
     include_usage::{IncludeUsage, IncludeUsageLayer},
     model_name::model_names,
+    news::{Listener, News},
     observe::{Observe, ObserveLayer, ObservedBody, Observer},
     outcome::{Hint, HintSource, Outcome, Scope, Verdict},
     prepare::{Prepare, PrepareLayer},

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::broadcast::{self, error::RecvError};
+use tower_aoai_core::{Listener, News};
 
 use crate::{Money, Span, Tag};
 
@@ -70,7 +70,7 @@ const KEPT: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Outlets {
     callback: Option<Arc<dyn Fn(&Alert) + Send + Sync>>,
-    channel: broadcast::Sender<Alert>,
+    channel: News<Alert>,
 }
 
 impl Outlets {
@@ -79,7 +79,7 @@ impl Outlets {
     }
 
     pub(crate) fn listen(&self) -> Alerts {
-        Alerts { channel: self.channel.subscribe(), missed: 0 }
+        self.channel.listen()
     }
 
     /// Tells the log, the callback, and all listeners. Never blocks or panics of its own.
@@ -92,14 +92,13 @@ impl Outlets {
                 tracing::error!(target: "tower_aoai::cost", budget = %alert.budget, "the callback for alerts panicked");
             }
         }
-        // Nobody may listen.
-        let _ = self.channel.send(alert);
+        self.channel.tell(alert);
     }
 }
 
 impl Default for Outlets {
     fn default() -> Self {
-        Self { callback: None, channel: broadcast::Sender::new(KEPT) }
+        Self { callback: None, channel: News::new(KEPT) }
     }
 }
 
@@ -109,34 +108,7 @@ impl fmt::Debug for Outlets {
     }
 }
 
-/// The alerts of a layer, as they come, from when this was made.
+/// The alerts of a layer, as they come, from when this was made; `None` when layer, services and handles are gone.
 ///
-/// The last 64 wait for a slow listener; how many it [missed](Self::missed) is counted.
-#[derive(Debug)]
-pub struct Alerts {
-    channel: broadcast::Receiver<Alert>,
-    missed: u64,
-}
-
-impl Alerts {
-    /// Waits for the next one; `None` when layer, services and handles are gone.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Alert> {
-        loop {
-            match self.channel.recv().await {
-                Ok(alert) => return Some(alert),
-                Err(RecvError::Lagged(missed)) => self.missed = self.missed.saturating_add(missed),
-                Err(RecvError::Closed) => return None,
-            }
-        }
-    }
-
-    /// How many went by before they were taken.
-    #[must_use]
-    pub const fn missed(&self) -> u64 {
-        self.missed
-    }
-}
+/// The last 64 wait for a slow listener; how many it [missed](Listener::missed) is counted.
+pub type Alerts = Listener<Alert>;

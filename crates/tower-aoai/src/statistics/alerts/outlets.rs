@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tower_aoai_core::{Listener, News};
 
 use super::{Alert, Severity};
 
@@ -29,7 +29,7 @@ type Callback = Arc<dyn Fn(&Alert) + Send + Sync>;
 /// The log, the callbacks and the channel. Nobody who tells it anything waits.
 pub(crate) struct Outlets {
     callbacks: Mutex<Vec<Callback>>,
-    channel: broadcast::Sender<Alert>,
+    channel: News<Alert>,
     /// What is to be told, in its order.
     outbox: Mutex<VecDeque<Alert>>,
     /// Held by the one who tells.
@@ -42,7 +42,7 @@ impl Outlets {
     pub(crate) fn new() -> Self {
         Self {
             callbacks: Mutex::default(),
-            channel: broadcast::Sender::new(KEPT),
+            channel: News::new(KEPT),
             outbox: Mutex::default(),
             telling: Mutex::default(),
             told: AtomicU64::new(0),
@@ -61,7 +61,7 @@ impl Outlets {
     }
 
     pub(crate) fn listen(&self) -> Alerts {
-        Alerts { channel: self.channel.subscribe(), missed: 0 }
+        self.channel.listen()
     }
 
     /// Alerts told so far.
@@ -109,8 +109,7 @@ impl Outlets {
                 tracing::error!(target: "tower_aoai::alerts", kind = alert.kind.name(), "a callback for alerts panicked");
             }
         }
-        // Nobody may listen.
-        let _ = self.channel.send(alert);
+        self.channel.tell(alert);
     }
 }
 
@@ -136,45 +135,7 @@ impl fmt::Debug for Outlets {
     }
 }
 
-/// The alerts of a stack, as they come, from when this was made.
+/// The alerts of a stack, as they come, from when this was made; `None` when the statistics are gone.
 ///
-/// The last 256 wait for a slow listener: it loses the oldest, and how many it [missed](Self::missed) is counted.
-#[derive(Debug)]
-pub struct Alerts {
-    channel: broadcast::Receiver<Alert>,
-    missed: u64,
-}
-
-impl Alerts {
-    /// Waits for the next one; `None` when the statistics are gone.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Alert> {
-        loop {
-            match self.channel.recv().await {
-                Ok(alert) => return Some(alert),
-                Err(RecvError::Lagged(missed)) => self.missed = self.missed.saturating_add(missed),
-                Err(RecvError::Closed) => return None,
-            }
-        }
-    }
-
-    /// The next one, if there is one now.
-    pub fn try_next(&mut self) -> Option<Alert> {
-        loop {
-            match self.channel.try_recv() {
-                Ok(alert) => return Some(alert),
-                Err(broadcast::error::TryRecvError::Lagged(missed)) => self.missed = self.missed.saturating_add(missed),
-                Err(_) => return None,
-            }
-        }
-    }
-
-    /// How many went by before they were taken.
-    #[must_use]
-    pub const fn missed(&self) -> u64 {
-        self.missed
-    }
-}
+/// The last 256 wait for a slow listener: it loses the oldest, and how many it [missed](Listener::missed) is counted.
+pub type Alerts = Listener<Alert>;
