@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
-use tower_aoai_core::{BoxError, CallContext, Error};
+use tower_aoai_core::{BoxError, CallContext, Error, GuardedFuture, Sending};
 use tower_service::Service;
 
 use crate::{Permit, ResponseBody, ResponseFuture, circuit::Circuit};
@@ -71,14 +71,14 @@ where
     /// Dropping the future, or the body, counts for nothing and gives a probe's place back.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if self.circuit.state.is_off() {
-            return ResponseFuture::calling(self.inner.call(request), None);
+            return Sending::calling(GuardedFuture::new(self.inner.call(request), None));
         }
         if std::mem::take(&mut self.is_inner_busy) {
-            return ResponseFuture::refused(self.circuit.refuse_busy(Instant::now()));
+            return Sending::refused(self.circuit.refuse_busy(Instant::now()));
         }
         let (stamp, read) = match self.circuit.admit() {
             Ok(admitted) => admitted,
-            Err(rejected) => return ResponseFuture::refused(rejected),
+            Err(rejected) => return Sending::refused(rejected),
         };
         let permit = CallContext::with(&mut request, |context| {
             if let Some(now) = read {
@@ -86,6 +86,6 @@ where
             }
             Permit::new(&self.circuit, context, stamp)
         });
-        ResponseFuture::calling(self.inner.call(request), Some(permit))
+        Sending::calling(GuardedFuture::new(self.inner.call(request), Some(permit)))
     }
 }

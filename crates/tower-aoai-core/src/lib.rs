@@ -147,6 +147,7 @@ mod quota_headers;
 mod rejected;
 pub mod rejected_response;
 mod retry_budget;
+mod sending;
 mod served;
 mod spare;
 mod sse;
@@ -179,6 +180,7 @@ pub use self::{
     rejected::{ContextLength, Reason, Rejected},
     rejected_response::{RejectedResponse, RejectedResponseLayer},
     retry_budget::{RetryBudget, RetryGrant},
+    sending::Sending,
     served::{FailedLeg, LegFailure, Served},
     spare::Spare,
     standing::{Priority, Tenant},

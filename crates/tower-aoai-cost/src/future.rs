@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 use pin_project::pin_project;
-use tower_aoai_core::{BoxError, Error, GuardedBody, GuardedFuture, Rejected};
+use tower_aoai_core::{BoxError, Error, GuardedBody, GuardedFuture, Rejected, Sending};
 
 use crate::{CallCost, booking::Booking};
 
@@ -21,29 +21,18 @@ pub type ResponseBody<B> = GuardedBody<B, Booking>;
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
     #[pin]
-    state: State<F>,
-}
-
-#[pin_project(project = StateProj)]
-#[derive(Debug)]
-enum State<F> {
-    Calling {
-        #[pin]
-        answer: GuardedFuture<F, Booking>,
-        cost: Option<CallCost>,
-    },
-    /// `None` once it was told.
-    Refused(Option<Rejected>),
+    answer: Sending<GuardedFuture<F, Booking>>,
+    cost: Option<CallCost>,
 }
 
 impl<F> ResponseFuture<F> {
     pub(crate) fn calling(inner: F, booking: Option<Booking>) -> Self {
         let cost = booking.as_ref().map(|booking| booking.cost().clone());
-        Self { state: State::Calling { answer: GuardedFuture::new(inner, booking), cost } }
+        Self { answer: Sending::calling(GuardedFuture::new(inner, booking)), cost }
     }
 
     pub(crate) const fn refused(rejected: Rejected) -> Self {
-        Self { state: State::Refused(Some(rejected)) }
+        Self { answer: Sending::refused(rejected), cost: None }
     }
 }
 
@@ -56,17 +45,11 @@ where
     type Output = Result<Response<ResponseBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Calling { answer, cost } => {
-                let mut response = ready!(answer.poll(cx))?;
-                if let Some(cost) = cost.take() {
-                    response.extensions_mut().insert(cost);
-                }
-                Poll::Ready(Ok(response))
-            }
-            StateProj::Refused(rejected) => {
-                rejected.take().map_or(Poll::Pending, |rejected| Poll::Ready(Err(rejected.into())))
-            }
+        let this = self.project();
+        let mut response = ready!(this.answer.poll(cx))?;
+        if let Some(cost) = this.cost.take() {
+            response.extensions_mut().insert(cost);
         }
+        Poll::Ready(Ok(response))
     }
 }

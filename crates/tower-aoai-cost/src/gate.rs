@@ -1,14 +1,9 @@
 //! Below those who try again.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use pin_project::pin_project;
-use tower_aoai_core::{BoxError, CallContext, Error, Rejected};
+use tower_aoai_core::{BoxError, CallContext, Error, Sending};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -67,44 +62,12 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let hold = request.extensions().get::<Hold>().cloned();
         let refused = hold.and_then(|hold| hold.admit(CallContext::of(&mut request)).err());
-        let state = match refused {
-            Some(rejected) => GateState::Refused(Some(rejected)),
-            None => GateState::Calling(self.inner.call(request)),
-        };
-        GateFuture { state }
+        match refused {
+            Some(rejected) => Sending::refused(rejected),
+            None => Sending::calling(self.inner.call(request)),
+        }
     }
 }
 
 /// The future of a [`CostGate`].
-#[pin_project]
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct GateFuture<F> {
-    #[pin]
-    state: GateState<F>,
-}
-
-#[pin_project(project = GateProj)]
-#[derive(Debug)]
-enum GateState<F> {
-    Calling(#[pin] F),
-    /// `None` once it was told.
-    Refused(Option<Rejected>),
-}
-
-impl<F, B, E> Future for GateFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<Response<B>, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            GateProj::Calling(inner) => Poll::Ready(ready!(inner.poll(cx)).map_err(Error::flatten)),
-            GateProj::Refused(rejected) => {
-                rejected.take().map_or(Poll::Pending, |rejected| Poll::Ready(Err(rejected.into())))
-            }
-        }
-    }
-}
+pub type GateFuture<F> = Sending<F>;
