@@ -83,7 +83,9 @@ const MOST_CALLS_PER_SECOND: f64 = 100_000.0;
 const SHORTEST_WINDOW: Duration = Duration::from_millis(WINDOW_PARTS);
 
 impl CircuitPolicy {
-    /// The defaults: for an endpoint that nothing else stands in for.
+    /// The defaults: for an endpoint that is asked now and then, and whose callers know what to do with a refusal. Where
+    /// they can only wait for it, [`alone`](Self::alone) is better; where another one stands in,
+    /// [`below_balancer`](Self::below_balancer).
     pub fn new() -> Self {
         Self {
             consecutive_failures: Some(5),
@@ -110,6 +112,15 @@ impl CircuitPolicy {
     pub fn below_balancer() -> Self {
         let longest = Duration::from_secs(10);
         Self::new().break_cap(longest).probe_lease(longest)
+    }
+
+    /// The defaults, but breaks from 1 s to 2 s, and 16 probes at a time: for an endpoint that nothing stands in for, below
+    /// callers who try again.
+    ///
+    /// A call that is kept away has nowhere else to go: it waits, and often longer than the outage lasts. So breaks are
+    /// short, and many calls may find out that they are over, for one answer may take half a minute.
+    pub fn alone() -> Self {
+        Self::new().break_time(Duration::from_secs(1)).break_cap(Duration::from_secs(2)).probes(16)
     }
 
     /// Opens after so many failures with no success among them. `None`: not for that. Default: 5.
@@ -161,7 +172,7 @@ impl CircuitPolicy {
         self
     }
 
-    /// The longest break. Default: 60 s; [below a balancer](Self::below_balancer) 10 s.
+    /// The longest break. Default: 60 s; [below a balancer](Self::below_balancer) 10 s, [alone](Self::alone) 2 s.
     ///
     /// Where the server itself said in its failures how long to wait (`Retry-After` with a 503), a break is never
     /// shorter than that, the cap notwithstanding.

@@ -23,14 +23,8 @@ pub(in crate::stack) fn layer(
     CircuitBreakerLayer::of(policy(config, stands_in))
 }
 
-/// Where nothing stands in, a call that is kept away has nowhere else to go: it waits, and often longer than the outage
-/// lasts. So breaks are short, and many calls may find out that they are over: one answer may take half a minute.
-fn alone() -> CircuitPolicy {
-    CircuitPolicy::new().break_time(BREAK_TIMES[0]).break_cap(Duration::from_secs(2)).probes(16)
-}
-
 fn policy(config: &CircuitBreakerConfig, stands_in: bool) -> CircuitPolicy {
-    let policy = if stands_in { CircuitPolicy::below_balancer() } else { alone() };
+    let policy = if stands_in { CircuitPolicy::below_balancer() } else { CircuitPolicy::alone() };
     let policy = said(policy, config.consecutive_failures, |policy, limit| policy.consecutive_failures(limit.get()));
     let policy = said(policy, config.failure_ratio, |policy, limit| policy.failure_ratio(limit.get()));
     let policy = said(policy, config.slow_first_bytes.as_ref(), |policy, slow| match slow {
@@ -61,7 +55,7 @@ mod tests {
     #[test]
     fn without_a_word_it_is_the_policy_for_its_place() {
         let config = CircuitBreakerConfig::default();
-        assert_eq!(policy(&config, false), alone());
+        assert_eq!(policy(&config, false), CircuitPolicy::alone());
         assert_eq!(policy(&config, true), CircuitPolicy::below_balancer());
     }
 
