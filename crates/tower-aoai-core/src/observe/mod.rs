@@ -34,7 +34,9 @@
 //! writes. Any request body; a request without a context gets one from its head. A response body of
 //! [`Bytes`](bytes::Bytes) that is `Unpin`, as hyper's is, because it is read while the response is still held; others
 //! are boxed first (`http_body_util::BodyExt::boxed`). A compressed body passes unread, and keeps the usage event that
-//! was asked for on its caller's behalf. A timer of tokio, only while a held response has to be waited for.
+//! was asked for on its caller's behalf; so where a request asks for one, as official clients do (`accept-encoding`), it
+//! is made to ask for `identity`. Whoever wants compressed answers from the server decompresses them below this layer, as
+//! tower-http's `Decompression` does. A timer of tokio, only while a held response has to be waited for.
 //!
 //! # Its neighbours
 //!

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{
+    Request, Response,
+    header::{ACCEPT_ENCODING, HeaderValue},
+};
 use http_body::Body;
 use tower_service::Service;
 
@@ -44,6 +47,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if self.settings.is_some() {
+            ask_uncompressed(&mut request);
+        }
         let witness = self.settings.as_ref().and_then(|settings| {
             CallContext::with(&mut request, |context| {
                 let attempt = context.observe_attempt()?;
@@ -51,5 +57,12 @@ where
             })
         });
         ResponseFuture::new(self.inner.call(request), witness)
+    }
+}
+
+/// Nothing can be read in an answer that is compressed.
+fn ask_uncompressed<B>(request: &mut Request<B>) {
+    if request.headers().contains_key(ACCEPT_ENCODING) {
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
 }

@@ -1,5 +1,6 @@
 //! What tower asks of a service.
 
+use http::header::{ACCEPT_ENCODING, HeaderValue};
 use tower_test::mock::{self, Spawn};
 
 use super::*;
@@ -154,4 +155,24 @@ fn t5_everything_is_send_and_sync() {
     check::<Observe<()>>();
     check::<ResponseFuture<std::future::Ready<()>, http_body_util::Full<Bytes>>>();
     check::<ObservedBody<http_body_util::Full<Bytes>>>();
+}
+
+/// Official clients ask for compressed answers, in which neither usage nor a refusal can be read.
+#[tokio::test(start_paused = true)]
+async fn what_is_observed_is_asked_for_uncompressed_and_what_is_not_as_its_caller_asks() {
+    for (layer, asked) in [(layer(), "identity"), (ObserveLayer::off(), "gzip, deflate")] {
+        let (mut service, mut handle) = mock::spawn_layer::<Request<()>, Response<Script>, _>(layer);
+        handle.allow(2);
+        for header in [None, Some("gzip, deflate")] {
+            assert!(service.poll_ready().is_ready());
+            let (mut request, _) = request(Call::default(), false);
+            if let Some(header) = header {
+                request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(header));
+            }
+            let _future = service.call(request);
+            let (seen, _) = handle.next_request().await.unwrap();
+            let seen = seen.headers().get(ACCEPT_ENCODING).map(|value| value.to_str().unwrap());
+            assert_eq!(seen, header.map(|_| asked));
+        }
+    }
 }
