@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use crate::{
-    Budget, Money, Span, Tag,
+    Budget, Money, Span, Tag, Tags,
     alert::{Alert, AlertKind},
     ledger::Ledger,
     query::Query,
@@ -124,6 +124,36 @@ impl Accounts {
         Ok(claims)
     }
 
+    /// Why a call with these tags could not reserve so much now; `Ok` if it could. Counts and tells nothing.
+    pub(crate) fn would_admit(
+        &mut self,
+        tags: &Tags,
+        seconds: u64,
+        amount: Money,
+        ledger: &Ledger,
+    ) -> Result<(), Box<Refusal>> {
+        for account in self.all.iter_mut().filter(|account| account.budget.is_enforced()) {
+            let Some(value) = account.budget.would_fit(tags, ledger.names()) else {
+                continue;
+            };
+            let span = account.budget.period().of(seconds);
+            let sheet = value.map_or(Sheet::new(span), |value| *account.sheet(value, span, ledger));
+            if !sheet.has_room(amount, &account.budget) {
+                let each = account.budget.each_tag();
+                let whose = each.map(|tag| (tag, Arc::from(tags.get(tag).unwrap_or_default())));
+                return Err(Box::new(sheet.refusal(&account.budget, whose, amount)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a call with these tags would have to reserve.
+    pub(crate) fn would_enforce(&self, tags: &Tags, ledger: &Ledger) -> bool {
+        self.all
+            .iter()
+            .any(|account| account.budget.is_enforced() && account.budget.would_fit(tags, ledger.names()).is_some())
+    }
+
     /// Reserves more where a call has reserved already, everywhere or nowhere.
     pub(crate) fn add_to(&mut self, claims: &[Claim], amount: Money, ledger: &Ledger) -> Result<(), Box<Refusal>> {
         for claim in claims {
@@ -225,21 +255,15 @@ impl Account {
     fn admits(&mut self, claim: &Claim, amount: Money, ledger: &Ledger) -> Result<(), Box<Refusal>> {
         let budget = Arc::clone(&self.budget);
         let sheet = self.sheet(claim.value, claim.span, ledger);
-        if sheet.settled + sheet.reserved + amount <= budget.limit() {
+        if sheet.has_room(amount, &budget) {
             return Ok(());
         }
         sheet.refused += 1;
         let is_first = !std::mem::replace(&mut sheet.told_refusing, true);
         let sheet = *sheet;
-        Err(Box::new(Refusal {
-            value: named(&budget, claim.value, ledger),
-            span: claim.span,
-            settled: sheet.settled,
-            reserved: sheet.reserved,
-            asked: amount,
-            alert: is_first.then(|| sheet.alert(&budget, claim.value, AlertKind::Refusing, ledger)),
-            budget,
-        }))
+        let alert = is_first.then(|| sheet.alert(&budget, claim.value, AlertKind::Refusing, ledger));
+        let refusal = sheet.refusal(&budget, named(&budget, claim.value, ledger), amount);
+        Err(Box::new(Refusal { alert, ..refusal }))
     }
 
     /// What is spent and reserved; where that is not known yet, the books are asked.
@@ -277,6 +301,16 @@ impl Sheet {
             refused: 0,
             overrun: 0,
         }
+    }
+
+    fn has_room(&self, amount: Money, budget: &Budget) -> bool {
+        self.settled + self.reserved + amount <= budget.limit()
+    }
+
+    /// Nobody is told of it.
+    fn refusal(&self, budget: &Arc<Budget>, value: Option<(Tag, Arc<str>)>, asked: Money) -> Refusal {
+        let Self { span, settled, reserved, .. } = *self;
+        Refusal { budget: Arc::clone(budget), value, span, settled, reserved, asked, alert: None }
     }
 
     /// As the books say; what they say was told of when it was booked.

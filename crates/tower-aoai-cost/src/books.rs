@@ -136,7 +136,7 @@ impl Books {
         }
         let Some(worst) = worst() else {
             counts.refused_unpriced += 1;
-            return Err(Rejected::new(Reason::BudgetSpent, BY).detail(UNBOUNDED));
+            return Err(unbounded());
         };
         match accounts.reserve(&key, seconds, worst.times(attempts.into()), ledger) {
             Ok(claims) => {
@@ -149,6 +149,28 @@ impl Books {
                 Err(self.refuse(*refusal, now))
             }
         }
+    }
+
+    /// What [`open`](Self::open) would refuse now; nothing is reserved, counted or told.
+    pub(crate) fn would_refuse(
+        &self,
+        tags: &Tags,
+        now: Instant,
+        attempts: u32,
+        worst: impl FnOnce() -> Option<Money>,
+    ) -> Option<Rejected> {
+        let seconds = self.seconds();
+        let mut state = self.state.lock();
+        let State { ledger, accounts, .. } = &mut *state;
+        if !accounts.would_enforce(tags, ledger) {
+            return None;
+        }
+        let Some(worst) = worst() else {
+            return Some(unbounded());
+        };
+        let refusal = accounts.would_admit(tags, seconds, worst.times(attempts.into()), ledger).err()?;
+        drop(state);
+        Some(self.refuse(*refusal, now))
     }
 
     /// Reserves so much more for a call under way.
@@ -234,6 +256,10 @@ impl fmt::Debug for Books {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Books").field("log", &self.pipe.get().is_some()).finish_non_exhaustive()
     }
+}
+
+fn unbounded() -> Rejected {
+    Rejected::new(Reason::BudgetSpent, BY).detail(UNBOUNDED)
 }
 
 const UNBOUNDED: &str = "a budget is enforced for this call, and the most that it can cost is not known: name its model's price, and put PrepareLayer above the cost layer";

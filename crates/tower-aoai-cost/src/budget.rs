@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Money, Period, Tag,
+    Money, Period, Tag, Tags, UNTAGGED,
     tags::{Key, NONE, Names},
 };
 
@@ -130,6 +130,16 @@ impl Budget {
     pub(crate) fn fits(&self, key: &Key, names: &Names) -> Option<u32> {
         let fits = self.values.iter().all(|(tag, value)| names.find(*tag, value) == Some(key[tag.place()]));
         fits.then(|| self.each.map_or(NONE, |tag| key[tag.place()]))
+    }
+
+    /// The same of a call that has not come, whose values may be new: `None` in the number's place then.
+    pub(crate) fn would_fit(&self, tags: &Tags, names: &Names) -> Option<Option<u32>> {
+        let value = |tag: Tag| tags.get(tag).unwrap_or(UNTAGGED);
+        let fits = self.values.iter().all(|(tag, wanted)| {
+            let has = value(*tag);
+            has == &**wanted || (names.find(*tag, has).is_some() && names.find(*tag, has) == names.find(*tag, wanted))
+        });
+        fits.then(|| self.each.map_or(Some(NONE), |tag| names.would_be(tag, value(tag))))
     }
 }
 

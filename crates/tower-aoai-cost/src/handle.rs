@@ -1,11 +1,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Alerts, BudgetStatus, LogStatus, Period, Query, Span, Spend, Tag, books::Books};
+use tokio::time::Instant;
+use tower_aoai_core::{Call, Rejected};
+
+use crate::{Alerts, BudgetStatus, LogStatus, Period, Query, Span, Spend, Tag, Tags, books::Books, layer::Settings};
 
 /// Shows what all services of one layer have booked.
 #[derive(Clone)]
 pub struct CostHandle {
     books: Arc<Books>,
+    /// `None`: the layer is off.
+    settings: Option<Arc<Settings>>,
 }
 
 /// How a layer's books stand.
@@ -48,8 +53,32 @@ pub struct Line {
 }
 
 impl CostHandle {
-    pub(crate) const fn new(books: Arc<Books>) -> Self {
-        Self { books }
+    pub(crate) const fn new(books: Arc<Books>, settings: Option<Arc<Settings>>) -> Self {
+        Self { books, settings }
+    }
+
+    /// Why a call that came now with these tags would be refused; `None` if it would not. Nothing is reserved, counted or
+    /// told of, and another call may be faster.
+    ///
+    /// It is asked of the prices that the layer had when it was [asked for this handle](crate::CostLayer::handle).
+    ///
+    /// ```
+    /// use tokio::time::Instant;
+    /// use tower_aoai_core::Call;
+    /// use tower_aoai_cost::{Budget, CostLayer, Money, Period, Tag, Tags};
+    ///
+    /// let budget = Budget::new("each agent", Money::cents(1), Period::Day).each(Tag::Agent).enforce();
+    /// let handle = CostLayer::new().budget(budget).handle();
+    /// let body = br#"{"model":"gpt-4o","messages":[],"max_tokens":4000}"#;
+    /// let call = Call::read(&"/openai/v1/chat/completions".parse().unwrap(), &http::HeaderMap::new(), body);
+    /// let refused = handle.would_refuse(&call, &Tags::new().agent("writer"), Instant::now()).unwrap();
+    /// assert!(refused.to_string().contains("$0.00 spent, $0.00 reserved by calls under way, and this call may cost $0.04"));
+    /// ```
+    #[must_use]
+    pub fn would_refuse(&self, call: &Call, tags: &Tags, now: Instant) -> Option<Rejected> {
+        let settings = self.settings.as_ref()?;
+        let worst = || settings.assessor().worst(call, None);
+        settings.refuses(call).or_else(|| self.books.would_refuse(tags, now, settings.attempts, worst))
     }
 
     /// How the books stand.
@@ -147,7 +176,7 @@ impl CostHandle {
 impl Default for CostHandle {
     /// Of books of its own, empty.
     fn default() -> Self {
-        Self::new(Books::new())
+        crate::CostLayer::new().handle()
     }
 }
 

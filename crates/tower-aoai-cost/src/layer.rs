@@ -1,12 +1,14 @@
 use std::{io, sync::Arc, time::SystemTime};
 
 use http::{HeaderName, Request};
-use tower_aoai_core::CallContext;
+use tower_aoai_core::{Call, Reason, Rejected};
 use tower_layer::Layer;
 
 use crate::{
     Alert, Budget, Cost, CostGateLayer, CostHandle, CostLog, DeploymentType, Prices, Rates, ServiceTier, Tag, Tags,
-    assess::Assessor, books::Books, period::WallClock,
+    assess::Assessor,
+    books::{BY, Books},
+    period::WallClock,
 };
 
 /// Turns usage into money, and keeps budgets; see the [crate's page](crate).
@@ -169,7 +171,8 @@ impl CostLayer {
     /// Shows what is booked.
     #[must_use]
     pub fn handle(&self) -> CostHandle {
-        CostHandle::new(Arc::clone(&self.books))
+        let settings = (!self.is_off).then(|| Arc::clone(&self.settings));
+        CostHandle::new(Arc::clone(&self.books), settings)
     }
 
     /// The layer that stands below those that try again, and reserves for each further attempt; see
@@ -205,8 +208,15 @@ impl Settings {
         Assessor { prices, unknown, usual_type: *usual_type, usual_tier: *usual_tier }
     }
 
-    pub(crate) fn refuses(&self, context: &CallContext) -> bool {
-        self.unknown == UnknownPrice::Refuse && !self.assessor().knows(context.call())
+    /// Why a call is refused whose price nobody knows.
+    pub(crate) fn refuses(&self, call: &Call) -> Option<Rejected> {
+        if self.unknown != UnknownPrice::Refuse || self.assessor().knows(call) {
+            return None;
+        }
+        let name = call.target().unwrap_or("unknown");
+        let detail =
+            format!("the price of {name:?} is not known: name it in the table of prices, or say which model it is");
+        Some(Rejected::new(Reason::BudgetSpent, BY).detail(detail))
     }
 
     /// The request's tags; headers that tell of some are taken out.

@@ -8,15 +8,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use tower_aoai_core::{BoxError, Call, CallContext, Error, Reason, Rejected, RequestBody};
+use tower_aoai_core::{BoxError, Call, CallContext, Error, RequestBody};
 use tower_service::Service;
 
-use crate::{
-    CallCost, ResponseBody, ResponseFuture,
-    booking::Booking,
-    books::{BY, Books},
-    layer::Settings,
-};
+use crate::{CallCost, ResponseBody, ResponseFuture, booking::Booking, books::Books, layer::Settings};
 
 /// The service of a [`CostLayer`](crate::CostLayer).
 #[derive(Debug, Clone)]
@@ -53,7 +48,7 @@ where
     ///
     /// # Errors
     ///
-    /// A refusal with [`Reason::BudgetSpent`], with nothing sent, that tells of the budget and, where waiting helps, when
+    /// A refusal with [`Reason::BudgetSpent`](tower_aoai_core::Reason::BudgetSpent), with nothing sent, that tells of the budget and, where waiting helps, when
     /// it is renewed; and the inner service's errors, [flattened](Error::flatten).
     ///
     /// # Cancellation
@@ -68,12 +63,9 @@ where
         read_call(&mut request);
         let cost = request.extensions().get::<CallCost>().cloned().unwrap_or_default();
         let context = CallContext::of(&mut request).clone();
-        if settings.refuses(&context) {
+        if let Some(rejected) = settings.refuses(context.call()) {
             books.with(|state| state.counts.refused_unpriced += 1);
-            let name = context.call().target().unwrap_or("unknown");
-            let detail =
-                format!("the price of {name:?} is not known: name it in the table of prices, or say which model it is");
-            return ResponseFuture::refused(Rejected::new(Reason::BudgetSpent, BY).detail(detail));
+            return ResponseFuture::refused(rejected);
         }
         let worst = || settings.assessor().worst(context.call(), None);
         let open = match books.open(&tags, context.now(), settings.attempts, worst) {

@@ -208,6 +208,12 @@ impl Names {
         }
     }
 
+    /// The number that a value would have; `None` for that of a new one.
+    pub(crate) fn would_be(&self, tag: Tag, value: &str) -> Option<u32> {
+        let has_room = self.tags[tag.place()].names.len() < self.most;
+        self.find(tag, value).or(if has_room { None } else { Some(OTHERS) })
+    }
+
     pub(crate) fn name(&self, tag: Tag, number: u32) -> Arc<str> {
         let place = number.checked_sub(OTHERS + 1).map(|place| place as usize);
         let known = place.and_then(|place| self.tags[tag.place()].names.get(place));

@@ -23,6 +23,7 @@ use tower_aoai::{
     balance::{BalanceLayer, Member},
     circuit_breaker::CircuitBreakerLayer,
     core::{Outcome, Usage},
+    cost::{Budget, CostLayer, Money, Period, Tag, Tags},
     retry_after::{RetryAfterLayer, RetryPolicy},
     statistics::{
         Direction, EndpointHandles, HealthStatus, LegHandles, ModelHandles, PlannedCall, StackHandles, Statistics,
@@ -288,6 +289,34 @@ async fn risk_says_now_waits_spills_or_cannot_and_reserves_nothing() {
     assert!(cannot.to_string().contains("eastus is left alone for 40.0 s more; in 40.0 s it could"), "{cannot}");
     assert!(!cannot.is_served());
     assert_eq!((first.snapshot(), second.snapshot()), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn risk_says_which_budget_would_refuse_and_whose_it_is_and_asks_it_for_nothing() {
+    let budget = |each| Budget::new("each agent", Money::cents(each), Period::Day).each(Tag::Agent).enforce();
+    let only = Budget::new("the planner", Money::nano_dollars(1), Period::Total).tag(Tag::Agent, "planner").enforce();
+    let layer = CostLayer::new().budget(budget(10)).budget(only);
+    let leg = LegHandles::new("standard").endpoint(EndpointHandles::new("eastus"));
+    let handles = StackHandles::new("thrifty").cost(layer.handle()).model(ModelHandles::new("gpt-4o").leg(leg));
+    let statistics = Statistics::new(handles);
+    let before = layer.handle().snapshot();
+    let risk = |agent: &str, output| {
+        let tags = if agent.is_empty() { Tags::new() } else { Tags::new().agent(agent.to_owned()) };
+        statistics.risk(&PlannedCall::new("gpt-4o", 1_000, output).tags(tags))
+    };
+    assert!(risk("writer", 1_000).is_served() && risk("", 1_000).is_served());
+    let dear = risk("writer", 10_000).to_string();
+    assert!(
+        dear.contains(r#""each agent", $0.10 a day (agent "writer")"#) && dear.contains("may cost $0.11"),
+        "{dear}"
+    );
+    let planner = risk("planner", 1).to_string();
+    assert!(planner.contains("\"the planner\""), "no call of it has come yet: {planner}");
+    let told = Request::post("/openai/v1/chat/completions").extension(Tags::new().agent("planner"));
+    let told = told.body(r#"{"model":"gpt-4o","messages":[],"max_tokens":1}"#).expect("valid");
+    assert!(!statistics.risk(&PlannedCall::of(&told)).is_served());
+    assert_eq!(layer.handle().snapshot().turned_away, before.turned_away);
+    assert_eq!(layer.handle().snapshot().refused, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tower_aoai_circuit_breaker::CircuitState;
 use tower_aoai_core::{Call, CallContext, Operation, Reason, model_names};
+use tower_aoai_cost::Tags;
 use tower_aoai_token_bucket::{Dimension, Risk as BucketRisk};
 
 use super::{
@@ -28,6 +29,7 @@ use super::{
 pub struct PlannedCall {
     call: Call,
     prompt_tokens: Option<u64>,
+    tags: Tags,
 }
 
 impl PlannedCall {
@@ -39,19 +41,27 @@ impl PlannedCall {
         call.model = Some(model.into());
         // What quotas reckon with.
         call.prompt_bytes = usize::try_from(prompt_tokens.saturating_mul(4)).unwrap_or(usize::MAX);
+        call.body_bytes = call.prompt_bytes.max(1);
         call.max_output_tokens = Some(max_output_tokens);
-        Self { call, prompt_tokens: Some(prompt_tokens) }
+        Self { call, prompt_tokens: Some(prompt_tokens), tags: Tags::new() }
     }
 
     /// What a request asks for: by the [`CallContext`] in its extensions if a door has left one, else by its address and
-    /// body.
+    /// body; and for whom, by the [`Tags`] there. Headers that name tags are not read: [say](Self::tags) what they do.
     #[must_use]
     pub fn of<B: AsRef<[u8]>>(request: &Request<B>) -> Self {
         let call = request.extensions().get::<CallContext>().map_or_else(
             || Call::read(request.uri(), request.headers(), request.body().as_ref()),
             |context| context.call().clone(),
         );
-        Self { call, prompt_tokens: None }
+        Self { call, prompt_tokens: None, tags: request.extensions().get::<Tags>().cloned().unwrap_or_default() }
+    }
+
+    /// In whose name it would come: whose budgets are asked.
+    #[must_use]
+    pub fn tags(mut self, tags: Tags) -> Self {
+        self.tags = tags;
+        self
     }
 }
 
@@ -146,6 +156,11 @@ impl StackRisk {
         };
         if let Some(why) = too_long(handles, planned, target.unwrap_or(&model.name)) {
             return cannot(why, Vec::new());
+        }
+        let refused = handles.cost.as_ref().and_then(|cost| cost.would_refuse(&planned.call, &planned.tags, now));
+        if let Some(refused) = refused {
+            let opens_in_seconds = refused.opens_at().map(|at| at.saturating_duration_since(now).as_secs_f64());
+            return Self { verdict: Verdict::Cannot { why: refused.to_string(), opens_in_seconds }, legs: Vec::new() };
         }
         let context = CallContext::new(planned.call.clone(), now);
         let mut legs: Vec<LegRisk> = Vec::new();

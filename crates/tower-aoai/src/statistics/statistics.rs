@@ -135,7 +135,7 @@ impl Statistics {
 
     /// What would become of a call that came now: of the model that it names, else of the first one.
     ///
-    /// Nothing is reserved. Budgets are not asked: who a call is for is not known here.
+    /// Nothing is reserved. Enforced budgets are asked by the call's [tags](PlannedCall::tags).
     #[must_use]
     pub fn risk(&self, planned: &PlannedCall) -> StackRisk {
         StackRisk::of(&self.shared.handles(), planned, Instant::now())
