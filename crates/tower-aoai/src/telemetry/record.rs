@@ -158,6 +158,11 @@ pub struct CallRecord {
     pub duration: Duration,
     /// From the door to the first content that was handed on.
     pub first_content: Option<Duration>,
+    /// From the door to the end of a streamed answer's content: to when an observer knew that the stream had ended well,
+    /// which it says behind the last of it. `None` of every other answer.
+    pub last_content: Option<Duration>,
+    /// How many events of a streamed answer carried content.
+    pub content_events: u64,
     /// What the answer said it used.
     pub usage: Option<Usage>,
     /// The most output tokens that were asked for, all [choices](tower_aoai_core::Call::choices) together: what a quota
@@ -190,12 +195,23 @@ impl CallRecord {
             waited: Duration::ZERO,
             duration: Duration::ZERO,
             first_content: None,
+            last_content: None,
+            content_events: 0,
             usage: None,
             reserved_output: None,
             spend_nano_dollars: None,
             priority: Priority::default(),
             ended,
         }
+    }
+
+    /// How long each event of a streamed answer with content took after the one before it, on average, and how many such
+    /// times there were: all but the first. `None` where there were none.
+    #[must_use]
+    pub fn time_per_chunk(&self) -> Option<(Duration, u64)> {
+        let gaps = self.content_events.checked_sub(1).filter(|gaps| *gaps > 0)?;
+        let streamed = self.last_content?.checked_sub(self.first_content?)?;
+        Some((streamed.div_f64(gaps as f64), gaps))
     }
 }
 

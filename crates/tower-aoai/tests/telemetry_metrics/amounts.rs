@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::Request;
+use http_body_util::BodyExt;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt, layer::layer_fn};
 use tower_aoai::{
     core::{Error, IncludeUsageLayer, ObserveLayer, PrepareLayer, RequestBody},
@@ -115,7 +117,7 @@ fn a_call_that_was_tried_again_and_spilled_is_in_every_metric_once() {
         };
         let mut told = taken(&snapshotter);
         assert_eq!(in_flight(&told), [Value::Gauge(1.0), Value::Gauge(1.0), Value::Gauge(0.0)]);
-        http_body_util::BodyExt::collect(waiting.into_body()).await.expect("the rest");
+        waiting.into_body().collect().await.expect("the rest");
 
         for (name, value) in taken(&snapshotter) {
             let value = told.get(&name).map_or(value, |before| before.and(value));
@@ -124,6 +126,7 @@ fn a_call_that_was_tried_again_and_spilled_is_in_every_metric_once() {
         assert_eq!(in_flight(&told), [Value::Gauge(0.0); 3]);
         let (record, attempts) = (kept.call(), kept.attempts());
         let usage = record.usage.expect("it was told");
+        let (per_chunk, chunks) = record.time_per_chunk().expect("a stream");
         let one = |time: Duration| Value::Histogram(1, time.as_secs_f64());
         let spend = record.spend_nano_dollars.expect("it is known") as f64 / 1e9;
         let first_byte = |endpoint: &str| {
@@ -136,6 +139,10 @@ fn a_call_that_was_tried_again_and_spilled_is_in_every_metric_once() {
             (
                 format!("gen_ai.client.operation.time_to_first_chunk{{{CHAT}{ANSWERED}}}"),
                 one(record.first_content.expect("it came")),
+            ),
+            (
+                format!("gen_ai.client.operation.time_per_output_chunk{{{CHAT}{ANSWERED}}}"),
+                Value::Histogram(chunks as usize, per_chunk.as_secs_f64() * chunks as f64),
             ),
             (
                 format!("gen_ai.client.token.usage{{{CHAT}{ANSWERED},gen_ai.token.type=input}}"),
@@ -177,6 +184,46 @@ fn a_call_that_was_tried_again_and_spilled_is_in_every_metric_once() {
             assert!(told.is_some_and(|told| told.is(value)), "{name}: {told:?}, not {value:?}");
         }
         assert!(told.is_empty(), "{told:#?}");
+    });
+}
+
+#[test]
+fn the_time_of_each_event_with_content_but_the_first_is_that_from_the_one_before_it() {
+    const NAME: &str = "gen_ai.client.operation.time_per_output_chunk";
+    with_exporter(async |snapshotter| {
+        let recorder = Arc::new(MetricsRecorder::new());
+        let server = simulator();
+        let service = ServiceBuilder::new()
+            .layer(PrepareLayer::new())
+            .layer(CallTelemetryLayer::new().recorder(recorder))
+            .layer(ObserveLayer::new())
+            .service(server.clone());
+        let mut body = service.clone().oneshot(chat(true)).await.expect("an answer").into_body();
+        let mut times = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.expect("no error").into_data().expect("data");
+            let events = String::from_utf8(frame.to_vec()).expect("text");
+            let with_content = events.lines().filter(|line| {
+                let is_empty = line.contains(r#""content":"""#);
+                line.contains(r#""content":""#) && !is_empty
+            });
+            let with_content = with_content.count();
+            times.extend(std::iter::repeat_n(Instant::now(), with_content));
+        }
+        drop(body);
+        let streamed = (*times.last().expect("content") - times[0]).as_secs_f64();
+        let one = taken(&snapshotter).remove(&format!("{NAME}{{{CHAT}{ANSWERED}}}"));
+        let Some(Value::Histogram(count, sum)) = one else { panic!("{one:?}") };
+        assert!(count > 3 && count == times.len() - 1, "{count} of {}", times.len());
+        assert!(sum >= streamed - 1e-6 && sum < streamed * 1.2 + 0.001, "{sum} of {streamed}");
+
+        drop(service.clone().oneshot(chat(true)).await.expect("an answer"));
+        server.script("gpt-4o").then(Scripted::content_filter());
+        for stream in [true, false] {
+            call(&service, chat(stream)).await.expect("an answer");
+        }
+        let more = taken(&snapshotter).remove(&format!("{NAME}{{{CHAT}{ANSWERED}}}"));
+        assert!(!more.is_some_and(|more| matches!(more, Value::Histogram(1.., _))), "no whole stream: {more:?}");
     });
 }
 

@@ -55,6 +55,8 @@ impl CallWatch {
         let served = self.context.served();
         let asked = call.deployment.as_ref().or(call.model.as_ref()).cloned();
         let since_start = |at: Instant| at.saturating_duration_since(started);
+        let is_whole_stream =
+            self.is_streamed && progress.verdict.is_some_and(|verdict| verdict.outcome == Outcome::Success);
         CallRecord {
             operation: call.operation,
             model: served.model.clone().or_else(|| asked.clone()),
@@ -68,6 +70,8 @@ impl CallWatch {
             served,
             duration: since_start(ended),
             first_content: progress.first_content.map(since_start),
+            last_content: progress.ended.filter(|_| is_whole_stream).map(since_start),
+            content_events: progress.content_events,
             usage: attempt.and_then(|attempt| attempt.usage()),
             reserved_output: call.max_output_tokens.map(|most| most.saturating_mul(call.choices)),
             spend_nano_dollars: self.context.spend(),

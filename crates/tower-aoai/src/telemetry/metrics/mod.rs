@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | `gen_ai.client.operation.duration` | histogram, seconds from the door to the end | models, `error.type` of what was not [answered](crate::telemetry::CallEnding::error_type) |
 //! | `gen_ai.client.operation.time_to_first_chunk` | histogram, seconds; streams only | models |
+//! | `gen_ai.client.operation.time_per_output_chunk` | histogram, seconds from one event with content to the next, at most 10,000 a call; streams that ended well only. The clock is not read for each: each is the mean of its call, so that sums and counts are right, and what is below and above it within a call is not told | models |
 //! | `gen_ai.client.token.usage` | histogram, tokens | models, `gen_ai.token.type`: `input`, `output` |
 //! | `tower_aoai.call.waited` | histogram, seconds spent waiting here: for hints, backoff and quota | models |
 //! | `tower_aoai.call.spend_dollars` | histogram, US dollars; where a cost layer counts and the price is known | models |

@@ -4,6 +4,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 pub(super) const DURATION: &str = "gen_ai.client.operation.duration";
 pub(super) const FIRST_CHUNK: &str = "gen_ai.client.operation.time_to_first_chunk";
+pub(super) const PER_CHUNK: &str = "gen_ai.client.operation.time_per_output_chunk";
 pub(super) const TOKEN_USAGE: &str = "gen_ai.client.token.usage";
 pub(super) const WAITED: &str = "tower_aoai.call.waited";
 pub(super) const SPEND: &str = "tower_aoai.call.spend_dollars";
@@ -45,6 +46,7 @@ pub const TOKENS: [f64; 14] = [
 pub(super) fn describe() {
     describe_histogram!(DURATION, Unit::Seconds, "From the door to the end of a call");
     describe_histogram!(FIRST_CHUNK, Unit::Seconds, "From the door to the first content of a streamed answer");
+    describe_histogram!(PER_CHUNK, Unit::Seconds, "From each event of a streamed answer with content to the next one");
     describe_histogram!(TOKEN_USAGE, Unit::Count, "Tokens of a call, as its answer says");
     describe_histogram!(WAITED, Unit::Seconds, "What a call spent waiting for hints, backoff and quota");
     describe_histogram!(SPEND, "What a call cost with all its attempts, in US dollars");

@@ -8,10 +8,14 @@ use metrics::{Counter, Histogram, counter, histogram};
 use super::{
     labels::{OfAttempt, OfCall, with_token_type},
     names::{
-        ATTEMPT_DURATION, ATTEMPT_TOKENS, ATTEMPTS, DURATION, FIRST_BYTE, FIRST_CHUNK, SPEND, TOKEN_USAGE, WAITED,
+        ATTEMPT_DURATION, ATTEMPT_TOKENS, ATTEMPTS, DURATION, FIRST_BYTE, FIRST_CHUNK, PER_CHUNK, SPEND, TOKEN_USAGE,
+        WAITED,
     },
 };
 use crate::telemetry::{AttemptRecord, CallRecord};
+
+/// Of one call no more are recorded: exporters take them one by one.
+const CHUNKS_AT_MOST: usize = 10_000;
 
 /// Of calls with these labels.
 pub(super) struct CallSeries {
@@ -19,6 +23,7 @@ pub(super) struct CallSeries {
     duration: Histogram,
     waited: Histogram,
     first_chunk: OnceLock<Histogram>,
+    per_chunk: OnceLock<Histogram>,
     input: OnceLock<Histogram>,
     output: OnceLock<Histogram>,
     spend: OnceLock<Histogram>,
@@ -31,6 +36,7 @@ impl CallSeries {
             duration: histogram!(DURATION, labels.models_and_error()),
             waited: histogram!(WAITED, labels.models()),
             first_chunk: OnceLock::new(),
+            per_chunk: OnceLock::new(),
             input: OnceLock::new(),
             output: OnceLock::new(),
             spend: OnceLock::new(),
@@ -43,6 +49,10 @@ impl CallSeries {
         self.waited.record(record.waited);
         if let Some(first_chunk) = record.first_content.filter(|_| record.is_streamed) {
             self.first_chunk.get_or_init(|| histogram!(FIRST_CHUNK, models())).record(first_chunk);
+        }
+        if let Some((mean, count)) = record.time_per_chunk() {
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(CHUNKS_AT_MOST);
+            self.per_chunk.get_or_init(|| histogram!(PER_CHUNK, models())).record_many(mean, count);
         }
         if let Some(usage) = record.usage {
             let tokens = |kind| histogram!(TOKEN_USAGE, with_token_type(models(), kind));
