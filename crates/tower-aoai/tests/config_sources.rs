@@ -361,3 +361,25 @@ fn words_for_v1_paths_may_be_written_in_any_case() {
         assert_eq!((config.resources[0].style, &config.resources[0].api_version), (Some(Style::V1), &None));
     }
 }
+
+#[test]
+fn an_old_api_version_is_remarked_upon_with_what_would_be_right() {
+    let version = |version: &str, style: &str| {
+        let text = format!(
+            "[[resources]]\nname = \"contoso\"\nbase_url = \"https://contoso.services.ai.azure.com\"\napi_key = \"k\"\n\
+             api_version = \"{version}\"\n{style}\n[[endpoints]]\nname = \"chat\"\nresource = \"contoso\""
+        );
+        let config = Config::from_toml_str(&text).unwrap();
+        config.remarks().first().map(ToString::to_string)
+    };
+    for old in ["2023-05-15", "2024-06-01", "2024-08-01-preview"] {
+        let remark = version(old, "").expect(old);
+        assert!(remark.contains(&format!("{old:?} is older than 2024-10-21")), "{remark}");
+        assert!(remark.contains("resources[0].api_version") && remark.contains("include_usage = false"), "{remark}");
+    }
+    for (newer, style) in
+        [("2024-10-21", ""), ("2025-04-01-preview", ""), ("2024-05-01-preview", "style = \"inference\"")]
+    {
+        assert_eq!(version(newer, style), None, "{newer}");
+    }
+}

@@ -26,7 +26,11 @@ impl Check {
     }
 
     pub(super) fn remark(&mut self, key: impl Into<String>, message: impl Into<String>) {
-        self.findings.remarks.push(Problem::new(key, message));
+        self.add_remark(Problem::new(key, message));
+    }
+
+    pub(super) fn add_remark(&mut self, remark: Problem) {
+        self.findings.remarks.push(remark);
     }
 
     pub(super) fn missing(&mut self, key: impl Into<String>, right: &str) {

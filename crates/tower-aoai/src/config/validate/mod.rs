@@ -33,7 +33,8 @@ impl Config {
         Problems::of(self.findings().problems).map_or(Ok(()), Err)
     }
 
-    /// What is allowed, and probably not meant: an endpoint that no model uses, a provisioned deployment of unknown size.
+    /// What is allowed, and probably not meant: an endpoint that no model uses, a provisioned deployment of unknown size, an
+    /// old api-version.
     /// Reading a file or the environment logs them as warnings.
     #[must_use]
     pub fn remarks(&self) -> Vec<Problem> {

@@ -80,6 +80,14 @@ fn is_like_a_key(text: &str) -> bool {
     text.len() >= 24 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
+/// The last dated version of Azure OpenAI's that is no preview: Azure's documentation.
+const LAST_VERSION: &str = "2024-10-21";
+
+/// Whether a version is of an earlier day, preview or not; dates are written so that they sort.
+fn is_old(version: &str) -> bool {
+    version.trim().get(..LAST_VERSION.len()).is_some_and(|date| date < LAST_VERSION)
+}
+
 /// Why a style is none.
 fn refused(layer: Result<EndpointLayer, InvalidStyle>) -> Option<InvalidStyle> {
     layer.err()
@@ -98,6 +106,25 @@ fn style(check: &mut Check, resource: &ResourceConfig, base: BaseUrl, key: &impl
         (Some(Style::Inference), version) => refused(layer.inference(version.unwrap_or("2024-05-01-preview"))),
         (Some(Style::Classic) | None, version) => refused(layer.classic(version.unwrap_or("2024-10-21"))),
     };
+    if let Some(version) =
+        version.filter(|version| error.is_none() && resource.style != Some(Style::Inference) && is_old(version))
+    {
+        check.add_remark(
+            Problem::new(
+                key("api_version"),
+                format!(
+                    "{version:?} is older than {LAST_VERSION}, the last one that is no preview: answers may lack what is \
+                     counted on here, and versions that do not know stream_options refuse streams that are to tell their \
+                     usage; write {LAST_VERSION:?}, or leave it out and write style = \"v1\"; if it has to stay, write \
+                     include_usage = false for its endpoints"
+                ),
+            )
+            .blind(
+                "what the variable holds is older than 2024-10-21, the last api-version that is no preview: give it that \
+                 one, for old ones may refuse streams that are to tell their usage",
+            ),
+        );
+    }
     if let Some(error) = error {
         let field = match error {
             InvalidStyle::NoApiVersion | InvalidStyle::ApiVersion { .. } => "api_version",

@@ -72,7 +72,7 @@ mod tests {
             let policy = policy(&config, stands_in);
             assert!(CircuitBreakerLayer::of(policy).is_ok());
             let config = CircuitBreakerConfig { break_cap: Some(Duration::from_secs(300)), ..Default::default() };
-            let usual = if stands_in { CircuitPolicy::below_balancer() } else { alone() };
+            let usual = if stands_in { CircuitPolicy::below_balancer() } else { CircuitPolicy::alone() };
             assert_eq!(super::policy(&config, stands_in), usual.break_cap(Duration::from_secs(300)));
         }
     }
