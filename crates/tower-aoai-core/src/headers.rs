@@ -66,9 +66,8 @@ mod tests {
     #[test]
     fn what_azure_has_spilled_says_so_unless_it_is_the_provisioned_deployments_own_answer() {
         let spilled = |pairs: &[(&'static str, &'static str)]| {
-            let pairs = pairs
-                .iter()
-                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            let pairs =
+                pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
             spilled_from(&HeaderMap::from_iter(pairs)).map(str::to_owned)
         };
         let (from, is, failed) = (
