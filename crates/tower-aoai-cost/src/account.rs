@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 use crate::{
     Budget, Money, Span, Tag, Tags,
     alert::{Alert, AlertKind},
+    budget::Whose,
     ledger::Ledger,
     query::Query,
     tags::Key,
@@ -133,15 +134,18 @@ impl Accounts {
         ledger: &Ledger,
     ) -> Result<(), Box<Refusal>> {
         for account in self.all.iter_mut().filter(|account| account.budget.is_enforced()) {
-            let Some(value) = account.budget.would_fit(tags, ledger.names()) else {
+            let Some(whose) = account.budget.would_fit(tags, ledger.names()) else {
                 continue;
             };
             let span = account.budget.period().of(seconds);
-            let sheet = value.map_or(Sheet::new(span), |value| *account.sheet(value, span, ledger));
+            let sheet = match whose {
+                Whose::Known(value) => *account.sheet(value, span, ledger),
+                Whose::New => Sheet::new(span),
+            };
             if !sheet.has_room(amount, &account.budget) {
                 let each = account.budget.each_tag();
-                let whose = each.map(|tag| (tag, Arc::from(tags.get(tag).unwrap_or_default())));
-                return Err(Box::new(sheet.refusal(&account.budget, whose, amount)));
+                let value = each.map(|tag| (tag, Arc::from(tags.get(tag).unwrap_or_default())));
+                return Err(Box::new(sheet.refusal(&account.budget, value, amount)));
             }
         }
         Ok(())

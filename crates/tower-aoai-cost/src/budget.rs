@@ -132,15 +132,25 @@ impl Budget {
         fits.then(|| self.each.map_or(NONE, |tag| key[tag.place()]))
     }
 
-    /// The same of a call that has not come, whose values may be new: `None` in the number's place then.
-    pub(crate) fn would_fit(&self, tags: &Tags, names: &Names) -> Option<Option<u32>> {
+    /// The same of a call that has not come, whose values may be new.
+    pub(crate) fn would_fit(&self, tags: &Tags, names: &Names) -> Option<Whose> {
         let value = |tag: Tag| tags.get(tag).unwrap_or(UNTAGGED);
         let fits = self.values.iter().all(|(tag, wanted)| {
             let has = value(*tag);
             has == &**wanted || (names.find(*tag, has).is_some() && names.find(*tag, has) == names.find(*tag, wanted))
         });
-        fits.then(|| self.each.map_or(Some(NONE), |tag| names.would_be(tag, value(tag))))
+        let whose = |tag| names.would_be(tag, value(tag)).map_or(Whose::New, Whose::Known);
+        fits.then(|| self.each.map_or(Whose::Known(NONE), whose))
     }
+}
+
+/// The value whose sum a budget is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The one of this number.
+    Known(u32),
+    /// One that nobody has spent for.
+    New,
 }
 
 /// `"each tenant", $20.00 a day`.
