@@ -41,7 +41,7 @@ pub trait Accounting: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Used {
-    /// What the server said.
+    /// What the server said; 0 of what it refused for want of quota, or let another deployment serve.
     pub reported: Option<u64>,
     /// Of a stream that ended before the server said it: the prompt's estimate, and a token for each event with content
     /// that was handed on. Rather too little: an event may carry several.
@@ -66,7 +66,8 @@ impl Accounting for ChargeEstimate {
     }
 }
 
-/// The server corrects the charge, up or down, by what was used: Azure's provisioned deployments.
+/// The server corrects the charge, up or down, by what was used: Azure's provisioned deployments. What it refuses for want
+/// of quota it does not charge (Azure's documentation: a call comes to the utilisation when it is let in).
 ///
 /// A call that does not limit its output is charged what answers to calls like it took on average, once some are known:
 /// Azure's documentation says that the service estimates a value then, and not which. Where an answer tells no usage the

@@ -187,7 +187,9 @@ impl<St: Store> Drop for Reservation<St> {
         if let Some(usage) = &usage {
             shared.learn(&shape, usage);
         }
-        if self.is_spilled {
+        let is_refused = matches!(verdict.outcome, Outcome::Throttled { .. } | Outcome::TooLarge);
+        if self.is_spilled || is_refused {
+            // Where the server corrects; where it does not, a refusal counts like any other call.
             self.permit.used(0);
         } else if let Some(usage) = usage {
             let actual = shared.estimate.actual(&usage);

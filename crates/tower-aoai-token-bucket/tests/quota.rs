@@ -211,6 +211,25 @@ async fn what_azure_itself_has_spilled_teaches_and_costs_the_provisioned_quota_n
     }
 }
 
+/// Azure's documentation: a provisioned deployment above 100 % refuses a call, and adds nothing for it. Others use it, too,
+/// or it would not be full.
+#[tokio::test(start_paused = true)]
+async fn what_a_provisioned_deployment_refuses_is_not_on_its_books() {
+    let simulator = simulator();
+    simulator.script("gpt-4o").then(Scripted::rate_limited(Duration::from_millis(43)));
+    let bucket = TokenBucketLayer::of(Quota::provisioned(37_500, 4));
+    let handle = bucket.handle();
+    let service = stack!(bucket, simulator.clone());
+    let refused = service.clone().oneshot(chat(10_000, false)).await.expect("an answer");
+    assert_eq!((refused.status().as_u16(), handle.snapshot().throttled), (429, 1));
+    drop(refused);
+    assert_eq!(handle.snapshot().tokens_used, 0);
+    let refused_at = Instant::now();
+    drop(service.oneshot(chat(100, false)).await.expect("an answer"));
+    let second = simulator.journal().last().expect("it was sent").arrived;
+    assert!(second - refused_at <= Duration::from_millis(150), "{:?} for a hint of 43 ms", second - refused_at);
+}
+
 /// Two processes that know nothing of each other share a deployment: who looks at the headers does without 429s.
 #[tokio::test(start_paused = true)]
 async fn who_shares_a_deployment_sees_the_others_in_the_headers() {
