@@ -105,7 +105,7 @@ impl Call {
         self.include_usage = stream_options.is_some_and(asks_for_usage);
         self.max_output_tokens = limit.and_then(count);
         self.choices = [n, best_of].into_iter().flatten().filter_map(count).fold(1, u64::max);
-        self.service_tier = service_tier.and_then(text);
+        self.service_tier = service_tier.and_then(|tier| json_object::text(tier.get()));
         self.prompt_bytes = [prompt, tools, functions, instructions]
             .into_iter()
             .flatten()
