@@ -29,8 +29,8 @@ use tower_aoai::{
 /// Tokens are counted as one for four bytes here; with the feature `bpe` and `BytePairs` they are the service's own.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many tokens the model's context window has
-    #[arg(long, default_value_t = 120)]
+    /// How many tokens the model's context window has; system, last question and answer take some 50
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(50..))]
     window: u64,
 }
 

@@ -39,11 +39,9 @@ async fn tell(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     });
     let service = ServiceBuilder::new().layer(PrepareLayer::new()).layer(layer).service(echo);
 
-    writeln!(out, "A chat with {WINDOW} tokens for prompt and answer; the answer wants 100.\n")?;
-    writeln!(
-        out,
-        "turn  messages  tokens   sent  dropped  cut  what the model still sees: (s)ystem, (u)ser, (a)nswer, call, result"
-    )?;
+    writeln!(out, "A chat with {WINDOW} tokens for prompt and answer; the answer wants 100.")?;
+    writeln!(out, "What it sees is told in letters: s(ystem), u(ser), a(nswer).\n")?;
+    writeln!(out, "turn  messages  tokens   sent  dropped  cut  what the model still sees of it")?;
     let mut messages = vec![json!({"role": "system", "content": "You are a patient guide to the moons of Jupiter."})];
     for turn in 1..=12 {
         let question = match turn {
