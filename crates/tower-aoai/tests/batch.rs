@@ -452,3 +452,25 @@ async fn over_the_simulator_a_batch_reads_whole_answers() {
     }
     assert_eq!(answers, 20);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_requests_are_a_batch_that_is_over() {
+    let service = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(Body::default())) });
+    for is_ordered in [false, true] {
+        for is_grouped in [false, true] {
+            let mut builder = batch(service, std::iter::empty());
+            if is_ordered {
+                builder = builder.ordered();
+            }
+            if is_grouped {
+                builder = builder.groups(3, Duration::from_secs(1_000));
+            }
+            let mut results = builder.run();
+            let handle = results.handle();
+            assert!(results.next().await.is_none() && results.next().await.is_none());
+            let progress = handle.snapshot();
+            assert_eq!((progress.total, progress.ended(), progress.elapsed), (Some(0), 0, Duration::ZERO));
+            assert_eq!(progress.time_left(), Some(Duration::ZERO));
+        }
+    }
+}

@@ -529,6 +529,32 @@ async fn an_agents_calls_have_its_limit_unless_they_say_another() {
     assert_eq!(tokens(chat("x", false), Some("writer")).await, 20, "a call's own limit counts");
 }
 
+#[cfg(feature = "cache")]
+#[tokio::test(start_paused = true)]
+async fn no_agent_has_the_kept_answer_of_one_with_another_limit() {
+    let mut config = one();
+    for (name, tokens) in [("brief", 3), ("thorough", 30)] {
+        let mut agent = AgentConfig::default();
+        agent.max_tokens = Some(tokens);
+        config.agents.insert(name.to_owned(), agent);
+    }
+    let simulator = simulator(deployment("gpt-4o"));
+    let stack = Stack::builder(config).transport(simulator).door_layer(tower_aoai::cache::CacheLayer::new()).build();
+    let stack = stack.expect("a stack");
+    let tokens = async |agent: &'static str| {
+        let body = r#"{"model":"x","temperature":0,"messages":[{"role":"user","content":"Say it."}]}"#;
+        let request = Request::post("https://anywhere.example/openai/v1/chat/completions");
+        let mut request = request.body(Full::from(body)).expect("a request");
+        request.extensions_mut().insert(tower_aoai::cost::Tags::new().agent(agent));
+        let (_, served, body) = call(&stack, request).await.expect("an answer");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        (body["usage"]["completion_tokens"].as_u64().expect("a usage"), served.from_cache)
+    };
+    assert_eq!(tokens("brief").await, (3, false));
+    assert_eq!(tokens("brief").await, (3, true));
+    assert_eq!(tokens("thorough").await, (30, false));
+}
+
 #[tokio::test(start_paused = true)]
 async fn patience_with_the_ptu_is_as_it_is_said() {
     let simulator = Simulator::builder()

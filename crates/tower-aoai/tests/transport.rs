@@ -209,6 +209,65 @@ async fn a_dropped_body_closes_its_connection() {
     assert_eq!(closed.recv().await, Some(true));
 }
 
+#[tokio::test]
+async fn a_call_that_is_given_up_before_its_answer_closes_its_connection() {
+    let (sender, mut closed) = mpsc::unbounded_channel();
+    let (address, _connections) = server(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            if head(&mut stream).await.is_some() {
+                let _ = sender.send(false);
+                let _ = sender.send(stream.read_u8().await.is_err());
+            }
+        }
+    })
+    .await;
+    let transport = direct().build().expect("a transport");
+    let call = tokio::spawn(transport.oneshot(get(format!("http://{address}/"))));
+    assert_eq!(closed.recv().await, Some(false), "it was sent");
+    call.abort();
+    assert_eq!(closed.recv().await, Some(true));
+}
+
+#[tokio::test]
+async fn what_is_no_http_fails_one_call_and_not_the_next() {
+    let turns = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (address, mut connections) = server(move |mut stream| {
+        let turns = Arc::clone(&turns);
+        async move {
+            while head(&mut stream).await.is_some() {
+                let turn = turns.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let answer = if turn == 0 { "no answer at all\r\n\r\n" } else { OK };
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    let transport = direct().build().expect("a transport");
+    let uri = format!("http://{address}/");
+    let error = text(&transport, &uri).await.expect_err("that is no HTTP");
+    assert!(matches!(error, Error::Transport(_)), "{error:?}");
+    assert_eq!(text(&transport, &uri).await.expect("an answer"), "ok");
+    assert_eq!(came(&mut connections), 2, "a connection that failed is not used again");
+}
+
+#[tokio::test]
+async fn trailers_come_through() {
+    let (address, _connections) = server(|mut stream| async move {
+        if head(&mut stream).await.is_some() {
+            let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-end\r\n\r\n2\r\nok\r\n0\r\nx-end: yes\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    let transport = direct().build().expect("a transport");
+    let mut request = get(format!("http://{address}/"));
+    request.headers_mut().insert("te", "trailers".parse().expect("a value"));
+    let body = transport.oneshot(request).await.expect("a head").into_body().collect().await.expect("a body");
+    assert_eq!(body.trailers().and_then(|trailers| trailers.get("x-end")).map(|end| end.as_bytes()), Some(&b"yes"[..]));
+    assert_eq!(body.to_bytes(), "ok");
+}
+
 /// What came to a proxy first, and then both ways between it and where it was asked to go.
 async fn proxy() -> (String, mpsc::UnboundedReceiver<String>) {
     let (sender, asked) = mpsc::unbounded_channel();

@@ -28,6 +28,9 @@ pub(crate) struct Head {
     uri: Uri,
     headers: Box<[(HeaderName, HeaderValue)]>,
     tenant: Option<Tenant>,
+    /// By which prompts are cut to fit.
+    #[cfg(feature = "context-window")]
+    tag: Option<std::sync::Arc<str>>,
 }
 
 impl Head {
@@ -45,8 +48,14 @@ impl Head {
             .collect();
         // Stable: values of one name keep their order.
         headers.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
-        let tenant = request.extensions().get().and_then(CallContext::tenant);
-        Self { method: request.method().clone(), uri: request.uri().clone(), headers: headers.into(), tenant }
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: headers.into(),
+            tenant: request.extensions().get().and_then(CallContext::tenant),
+            #[cfg(feature = "context-window")]
+            tag: request.extensions().get().map(|tag: &tower_aoai_context_window::ContextTag| tag.0.clone()),
+        }
     }
 }
 
@@ -97,6 +106,13 @@ mod tests {
             let shown = format!("{other:?}");
             assert!(head(other) != head(request()), "{shown}");
         }
+    }
+
+    #[cfg(feature = "context-window")]
+    #[test]
+    fn whose_prompts_may_be_cut_otherwise_is_another() {
+        let of = |agent: &str| head(request().extension(tower_aoai_context_window::ContextTag(agent.into())));
+        assert!(of("planner") == of("planner") && of("planner") != of("writer") && of("planner") != head(request()));
     }
 
     #[test]

@@ -36,7 +36,9 @@
 //! # What is the same
 //!
 //! Address, headers, tenant and body, to the last byte: what is only *hashed* alike is compared. Whoever carries
-//! another key or token, or is another [`Tenant`](tower_aoai_core::Tenant), has a cache of their own. Headers that name
+//! another key or token, is another [`Tenant`](tower_aoai_core::Tenant), or another agent by the tags of the cost layer or
+//! of the context window (features `cost`, `context-window`), has a cache of their own: a stack cuts their prompts and
+//! answers apart. Headers that name
 //! or trace a single call (`x-ms-client-request-id`, `traceparent`, …) do not count. The model and its deployment are
 //! in address or body, as the caller names them.
 //!

@@ -45,7 +45,7 @@
 //!
 //! Those that come within a [`window`](MergeEmbeddingsLayer::window) of the first (5 ms), and agree in everything but
 //! their inputs: every other member of the body (`model`, `dimensions`, `encoding_format`, `user`, …), address, headers
-//! but for those that name or trace one call, tenant, and, with the feature `cost`, the tags by which money is booked;
+//! but for those that name or trace one call, tenant, tag of the context window, and, with the feature `cost`, the tags by which money is booked;
 //! [`apart_by`](MergeEmbeddingsLayer::apart_by) sets more of them apart. Texts and arrays of tokens are not mixed: the
 //! API does not take both. A request goes before its time is over when it holds as many inputs or tokens as it may.
 //!

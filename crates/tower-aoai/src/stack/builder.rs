@@ -104,7 +104,8 @@ impl StackBuilder {
         self
     }
 
-    /// Puts a layer in at the door: every call passes it once, before anything is checked or booked. A cache stands here.
+    /// Puts a layer in at the door: every call passes it once, before anything is checked or booked. A cache stands here,
+    /// one for each stack: what it keeps is what this one's endpoints, and its limits for agents, have made of a call.
     pub fn door_layer<L, B>(mut self, layer: L) -> Self
     where
         L: Layer<Below> + Send + Sync + 'static,

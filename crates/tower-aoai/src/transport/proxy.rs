@@ -1,11 +1,12 @@
 //! Which way to an address.
 
 use std::{
+    env,
     error::Error,
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
 };
 
@@ -34,21 +35,68 @@ pub(super) enum ProxySource {
     One(String),
 }
 
+/// Any address for which a proxy could be asked.
+static PROBE: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("https://r.openai.azure.com"));
+
 impl ProxySource {
     pub(super) fn read(&self) -> Result<Proxies, InvalidTransport> {
         match self {
             Self::None => Ok(Proxies(None)),
-            Self::Environment => Ok(Proxies(Some(Matcher::from_env()))),
+            Self::Environment => Ok(Proxies(Some(of_variables(|name| env::var(name).ok())))),
             Self::One(address) => {
-                let matcher = Matcher::builder().all(address.as_str()).build();
-                let probe = Uri::from_static("https://r.openai.azure.com");
-                match matcher.intercept(&probe) {
+                let matcher = Matcher::builder().all(readable(address)).build();
+                match matcher.intercept(&PROBE) {
                     Some(proxy) if proxy.uri().scheme() == Some(&Scheme::HTTP) => Ok(Proxies(Some(matcher))),
                     _ => Err(InvalidTransport::Proxy(without_password(address))),
                 }
             }
         }
     }
+}
+
+/// What the variables say, as curl reads them: the first of two spellings that is set to something counts.
+fn of_variables(value: impl Fn(&str) -> Option<String>) -> Matcher {
+    let said = |names: [&'static str; 2]| {
+        let set = |name| Some((name, value(name)?.trim().to_owned())).filter(|(_, value)| !value.is_empty());
+        names.into_iter().find_map(set)
+    };
+    let proxy = |names| {
+        let (name, address) = said(names)?;
+        let is_one = Matcher::builder().all(readable(&address)).build().intercept(&PROBE).is_some();
+        if !is_one {
+            tracing::warn!(
+                "{name} is no address of a proxy, and none is asked: http://proxy.example.com:3128 is wanted"
+            );
+        }
+        is_one.then(|| readable(&address))
+    };
+    let all = proxy(["ALL_PROXY", "all_proxy"]);
+    let of = |own: Option<String>| own.or_else(|| all.clone()).unwrap_or_default();
+    // To a program that a web server runs, HTTP_PROXY is what a caller says in a header.
+    let plain = if value("REQUEST_METHOD").is_some() { ["http_proxy"; 2] } else { ["HTTP_PROXY", "http_proxy"] };
+    let (http, https) = (of(proxy(plain)), of(proxy(["HTTPS_PROXY", "https_proxy"])));
+    let direct = said(["NO_PROXY", "no_proxy"]).map(|(_, list)| hosts(&list)).unwrap_or_default();
+    Matcher::builder().http(http).https(https).no(direct).build()
+}
+
+/// What stands before the last `@` is the credential, as curl reads it, whatever is in it.
+fn readable(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((credential, host)) => {
+            let gap = if scheme.is_empty() { "" } else { "://" };
+            format!("{scheme}{gap}{}@{host}{path}", credential.replace('@', "%40"))
+        }
+        None => address.to_owned(),
+    }
+}
+
+/// Hosts that are asked without a proxy: with commas or spaces between them, and a domain as `*.example.com`, too.
+fn hosts(list: &str) -> String {
+    let hosts = list.split([',', ' ', '\t', '\n']).filter(|host| !host.is_empty());
+    let hosts: Vec<&str> = hosts.map(|host| if host.starts_with("*.") { &host[1..] } else { host }).collect();
+    hosts.join(",")
 }
 
 /// What stands before an `@` may be a secret.
@@ -211,5 +259,84 @@ mod tests {
         assert_eq!(proxies.authorization(&target).expect("who asks"), "Basic dXNlcjpwYXNz");
         assert!(!format!("{proxies:?}").contains("pass"));
         assert!(ProxySource::None.read().expect("none").toward(&target).is_none());
+    }
+
+    /// Which proxy is asked for an address, with these variables set.
+    fn asked(variables: &[(&str, &str)], address: &'static str) -> Option<String> {
+        let value = |name: &str| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned());
+        of_variables(value).intercept(&Uri::from_static(address)).map(|proxy| proxy.uri().to_string())
+    }
+
+    const AZURE: &str = "https://contoso.openai.azure.com";
+
+    #[test]
+    fn variables_are_read_in_either_case_with_and_without_a_scheme() {
+        let there = Some("http://proxy:3128/".to_owned());
+        for (name, value) in [
+            ("HTTPS_PROXY", "http://proxy:3128"),
+            ("https_proxy", "proxy:3128"),
+            ("ALL_PROXY", " http://proxy:3128/ "),
+            ("all_proxy", "http://user:pass@proxy:3128"),
+        ] {
+            assert_eq!(asked(&[(name, value)], AZURE), there, "{name}={value}");
+        }
+        assert_eq!(asked(&[("HTTPS_PROXY", ""), ("https_proxy", "proxy:3128")], AZURE), there, "empty is not set");
+        assert_eq!(asked(&[("HTTPS_PROXY", "proxy:3128"), ("ALL_PROXY", "other:1")], AZURE), there);
+        assert_eq!(asked(&[("HTTP_PROXY", "other:1")], AZURE), None);
+        assert_eq!(asked(&[("HTTP_PROXY", "proxy:3128")], "http://contoso.example"), there);
+        assert_eq!(asked(&[], AZURE), None);
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_passed_over() {
+        for value in ["ftp://proxy", "http://", "http://user:pass@", "a b"] {
+            assert_eq!(asked(&[("HTTPS_PROXY", value)], AZURE), None, "{value}");
+            let all = asked(&[("HTTPS_PROXY", value), ("ALL_PROXY", "proxy:3128")], AZURE);
+            assert_eq!(all.as_deref(), Some("http://proxy:3128/"), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_callers_header_is_no_proxy() {
+        let program = ("REQUEST_METHOD", "GET");
+        assert_eq!(asked(&[("HTTP_PROXY", "evil:1"), program], "http://contoso.example"), None);
+        assert!(asked(&[("http_proxy", "proxy:3128"), program], "http://contoso.example").is_some());
+        assert!(asked(&[("HTTPS_PROXY", "proxy:3128"), program], AZURE).is_some());
+    }
+
+    #[test]
+    fn hosts_that_are_asked_without_a_proxy() {
+        let is_direct =
+            |list: &str, address| asked(&[("ALL_PROXY", "proxy:3128"), ("no_proxy", list)], address).is_none();
+        for list in [
+            "*",
+            "contoso.openai.azure.com",
+            "CONTOSO.openai.azure.com",
+            ".openai.azure.com",
+            "*.openai.azure.com",
+            "openai.azure.com",
+            "a.example, azure.com",
+            "a.example azure.com",
+        ] {
+            assert!(is_direct(list, AZURE), "{list}");
+        }
+        for list in ["", ",", "zure.com", "*.east.openai.azure.com", "10.0.0.0/8"] {
+            assert!(!is_direct(list, AZURE), "{list}");
+        }
+        assert!(is_direct("10.0.0.0/8", "http://10.1.2.3:8080"));
+        assert!(is_direct("::1", "http://[::1]:8080"));
+        assert!(!is_direct("10.0.0.0/8", "http://11.1.2.3"));
+    }
+
+    #[test]
+    fn a_password_with_an_at_sign_is_told_whole_to_its_proxy() {
+        let target = Uri::from_static("http://contoso.example");
+        let one = ProxySource::One("http://user:p@ss@proxy:3128".to_owned()).read().expect("a proxy");
+        assert_eq!(one.toward(&target).expect("through it").uri(), "http://proxy:3128/");
+        assert_eq!(one.authorization(&target).expect("who asks"), "Basic dXNlcjpwQHNz");
+        let named = |name: &str| (name == "HTTP_PROXY").then(|| "user:p@ss@proxy:3128".to_owned());
+        let named = Proxies(Some(of_variables(named)));
+        assert_eq!(named.toward(&target).expect("through it").uri(), "http://proxy:3128/");
+        assert_eq!(named.authorization(&target).expect("who asks"), "Basic dXNlcjpwQHNz");
     }
 }
