@@ -75,7 +75,10 @@ fn is_v1(address: &str) -> bool {
 
 #[cfg(feature = "entra")]
 fn entra(resource: &ResourceConfig, base: &BaseUrl) -> Result<Option<TokenCache>, Problems> {
-    use crate::{config::CredentialConfig, endpoint::EntraCredential};
+    use crate::{
+        config::{CredentialConfig, Secret},
+        endpoint::EntraCredential,
+    };
 
     let credential = match &resource.credential {
         None => return Ok(None),
@@ -83,7 +86,7 @@ fn entra(resource: &ResourceConfig, base: &BaseUrl) -> Result<Option<TokenCache>
         Some(CredentialConfig::WorkloadIdentity) => EntraCredential::workload_identity(),
         Some(CredentialConfig::DeveloperTools) => EntraCredential::developer_tools(),
         Some(CredentialConfig::ClientSecret(application)) => {
-            let secret = application.client_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();
+            let secret = application.client_secret.as_ref().map(Secret::expose).unwrap_or_default();
             EntraCredential::client_secret(&application.tenant_id, &application.client_id, secret)
         }
     };
