@@ -383,3 +383,15 @@ fn an_old_api_version_is_remarked_upon_with_what_would_be_right() {
         assert_eq!(version(newer, style), None, "{newer}");
     }
 }
+
+#[test]
+fn code_that_names_endpoints_takes_no_models_of_another_source() {
+    let file = format!("{FILE}[models.large]\nendpoints = [\"chat\"]\n");
+    let file =
+        Sources::new().vars(Vars::default()).toml_text(file).read().unwrap_or_else(|problems| panic!("{problems}"));
+    let resource = ResourceConfig::new("west", "https://contoso-west.openai.azure.com").api_key("0123456789abcdef");
+    let code = Config::new().resource(resource).endpoint(EndpointConfig::new("own", "west"));
+    let both = code.clone().over(&file);
+    assert_eq!((&both.resources, &both.endpoints, both.models.len()), (&code.resources, &code.endpoints, 0));
+    assert_eq!(both.retry.max_retries, Some(7), "what is no endpoint is taken");
+}

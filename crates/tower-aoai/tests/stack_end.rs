@@ -1,15 +1,21 @@
 //! How stacks end, and those that never begin.
 #![cfg(feature = "stack")]
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::Request;
-use http_body_util::Full;
-use tower::ServiceExt;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use tower::{ServiceExt, service_fn};
 use tower_aoai::{
     Stack,
     config::{Config, EndpointConfig, ResourceConfig},
+    core::RequestBody,
 };
 use tower_aoai_simulator::{Deployment, Scripted, Simulator};
 
@@ -33,6 +39,47 @@ async fn who_wants_refusals_as_answers_has_one_after_the_end_too() {
     let answer = stack.oneshot(request).await.expect("an answer");
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["content-type"], "application/json");
+}
+
+/// A piece, and then an error.
+struct Broken(u8);
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        self.0 += 1;
+        Poll::Ready(Some(if self.0 == 1 {
+            Ok(Frame::data(Bytes::from_static(b"{")))
+        } else {
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_over_with_its_body_also_where_that_is_kept() {
+    fn ask() -> Request<Full<Bytes>> {
+        Request::post("/openai/v1/embeddings").body(Full::from(r#"{"model":"chat","input":"a"}"#)).expect("a request")
+    }
+    let empty = service_fn(|_: Request<RequestBody>| async {
+        Ok::<_, std::io::Error>(Response::builder().status(204).body(Full::<Bytes>::default()).expect("an answer"))
+    });
+    let stack = Stack::builder(one()).transport(empty).build().expect("a stack");
+    let answer = stack.clone().oneshot(ask()).await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), stack.in_flight()), (204, 0), "there is nothing to read");
+    drop(answer);
+
+    let broken = service_fn(|_: Request<RequestBody>| async { Ok::<_, std::io::Error>(Response::new(Broken(0))) });
+    let stack = Stack::builder(one()).transport(broken).build().expect("a stack");
+    let mut body = stack.clone().oneshot(ask()).await.expect("an answer").into_body();
+    while let Some(Ok(_)) = body.frame().await {
+        assert_eq!(stack.in_flight(), 1);
+    }
+    assert_eq!(stack.in_flight(), 0, "nothing comes after an error");
+    drop(body);
+    assert_eq!(stack.in_flight(), 0, "and it ends once");
 }
 
 #[tokio::test(start_paused = true)]

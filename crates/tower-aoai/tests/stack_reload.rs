@@ -236,8 +236,8 @@ async fn a_thousand_reloads_leave_nothing_behind() {
     for round in 0..1_000_u32 {
         let mut config = one();
         config.retry.max_retries = Some(round % 7);
-        config.endpoints[0].quota.queue_limit = Some(1 + round as usize % 5);
-        config.endpoints[0].circuit_breaker.probes = Some(1 + round % 3);
+        config.endpoints[0].quota.queue_limit = Some(1 + round as usize);
+        config.endpoints[0].circuit_breaker.probes = Some(1 + round);
         config.resources[0].api_key = Some(format!("{KEY}-{round}").into());
         if round % 2 == 0 {
             config = config.endpoint(EndpointConfig::new(format!("of-{round}"), "contoso").deployment("chat"));
@@ -247,6 +247,7 @@ async fn a_thousand_reloads_leave_nothing_behind() {
     }
     assert_eq!(former.strong_count(), 0, "nobody has the first configuration any more");
     let _ = stack.reload(one()).expect("a good configuration");
+    assert!(format!("{stack:?}").contains("draining: 1,"), "but the last: {stack:?}");
     let shown = format!("{limits:?}");
     let numbers = shown.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse::<u32>().ok());
     assert!(numbers.clone().count() == 2 && numbers.clone().all(|kept| kept < 20), "{shown}");
@@ -278,4 +279,23 @@ fn reloads_and_shutdowns_at_once_end_and_the_last_word_is_the_shutdown() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let refused = runtime.block_on(call(&stack)).expect_err("it is over");
     assert_eq!(refused.rejected().map(Rejected::reason), Some(Reason::ShuttingDown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_written_otherwise_is_the_same_endpoint() {
+    let (limits, simulator) = (SharedLimits::new(), simulator());
+    let build = |address: &str| {
+        let mut config = one();
+        config.resources[0].base_url = address.to_owned();
+        let stack = Stack::builder(config).shared_limits(&limits).transport(simulator.clone());
+        stack.build().expect("a stack")
+    };
+    let stack = build("https://contoso.openai.azure.com");
+    call(&stack).await.expect("an answer");
+    let before = used(&stack);
+    assert!(before > 0);
+    for same in ["https://contoso.openai.azure.com/", "HTTPS://Contoso.OpenAI.azure.com/openai/v1/"] {
+        assert_eq!(used(&build(same)), before, "{same}");
+    }
+    assert_eq!(used(&build("https://fabrikam.openai.azure.com")), 0);
 }

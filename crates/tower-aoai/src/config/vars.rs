@@ -141,3 +141,16 @@ impl fmt::Debug for Vars {
         write!(f, "Vars({})", self.values.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_to_no_text_is_set_and_nothing_goes_in_its_place() {
+        let process = Vars { values: BTreeMap::new(), unreadable: vec!["MAX_RETRIES".to_owned()] };
+        let vars = process.or([("MAX_RETRIES", "3"), ("REQUESTS_PER_MINUTE", "60")].into_iter().collect());
+        assert_eq!((vars.get("MAX_RETRIES"), vars.get("REQUESTS_PER_MINUTE")), (None, Some("60")));
+        assert!(vars.is_unreadable("MAX_RETRIES") && vars.names().any(|name| name == "MAX_RETRIES"));
+    }
+}

@@ -230,10 +230,17 @@ impl Assembly {
 
     /// Whether it says something else than the former of what a stack has from its beginning.
     pub(super) fn begins_otherwise(&self, former: &Self) -> bool {
+        let books = |config: &Config| {
+            let mut cost = config.cost.clone();
+            // How calls are assessed may change.
+            (cost.unknown_price, cost.service_tier) = (None, None);
+            cost.tag_headers.clear();
+            cost
+        };
         let (new, old) = (&self.config, &former.config);
         new.budgets != old.budgets
-            || new.cost.log != old.cost.log
-            || new.statistics.webhook != old.statistics.webhook
+            || books(new) != books(old)
+            || new.statistics != old.statistics
             || new.transport != old.transport
             || new.timeouts.connect != old.timeouts.connect
     }

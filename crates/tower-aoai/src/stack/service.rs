@@ -188,8 +188,8 @@ impl Stack {
         if assembly.begins_otherwise(&former) {
             tracing::warn!(
                 stack = &*statistics.name(),
-                "budgets, the cost log, the alerts' address and the transport's settings are those that the stack began \
-                 with; others want a new stack"
+                "budgets, the books and their log, the settings of the statistics and those of the transport are as the \
+                 stack began; others want a new stack"
             );
         }
         let handles = sight::handles(&assembly);
@@ -387,6 +387,7 @@ impl fmt::Debug for Stack {
             .field("name", &current.config.name)
             .field("models", &models)
             .field("in_flight", &current.flight.under_way())
+            .field("draining", &self.core.changes.lock().past.len())
             .finish_non_exhaustive()
     }
 }

@@ -67,7 +67,7 @@ type Keeping<K, T> = HashMap<K, Vec<Kept<T>>>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct EndpointKey {
     name: String,
-    base_url: String,
+    address: String,
     deployment: Option<String>,
 }
 
@@ -140,7 +140,7 @@ impl SharedLimits {
     ) -> Result<EndpointState, Problems> {
         let key = EndpointKey {
             name: plan.config.name.clone(),
-            base_url: plan.resource.base_url.clone(),
+            address: address(&plan.resource),
             deployment: plan.config.deployment.clone(),
         };
         let bucket_key = match &plan.config.quota.shared {
@@ -196,6 +196,14 @@ impl SharedLimits {
     }
 }
 
+/// Of whatever is written for the same place, the same.
+fn address(resource: &ResourceConfig) -> String {
+    let text = resource.address().map_or_else(|_| resource.base_url.clone(), |base| base.to_string());
+    let host = text.find("://").map_or(0, |scheme| scheme + "://".len());
+    let (host, path) = text.split_at(text[host..].find('/').map_or(text.len(), |path| host + path));
+    host.to_ascii_lowercase() + path
+}
+
 fn find<K: Hash + Eq, T>(keeping: &mut Keeping<K, T>, key: &K, is_it: impl Fn(&T) -> bool) -> Option<Arc<T>> {
     let kept = keeping.get_mut(key)?.iter_mut().find(|kept| is_it(&kept.state))?;
     kept.unused_since = None;
@@ -237,8 +245,8 @@ impl fmt::Debug for SharedLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.known.lock();
         f.debug_struct("SharedLimits")
-            .field("quotas", &known.buckets.len())
-            .field("circuits", &known.breakers.len())
+            .field("quotas", &known.buckets.values().map(Vec::len).sum::<usize>())
+            .field("circuits", &known.breakers.values().map(Vec::len).sum::<usize>())
             .finish_non_exhaustive()
     }
 }

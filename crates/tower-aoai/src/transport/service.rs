@@ -83,3 +83,21 @@ impl fmt::Debug for Transport {
         f.debug_struct("Transport").field("proxies", &self.proxies).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_but_a_proxy_is_told_who_asks_it() {
+        let transport = Transport::builder().proxy("http://user:pass@proxy:3128").build().expect("a transport");
+        let told = |uri: &'static str| {
+            let mut request = Request::get(uri).body(RequestBody::default()).expect("a request");
+            transport.authorize(&mut request);
+            request.headers().contains_key(PROXY_AUTHORIZATION)
+        };
+        assert!(told("http://contoso.example/"), "it reads the request");
+        assert!(!told("https://contoso.openai.azure.com/"), "it is told when the tunnel is made");
+        assert!(!format!("{transport:?}").contains("pass"));
+    }
+}
