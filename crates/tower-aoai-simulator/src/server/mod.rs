@@ -60,6 +60,9 @@ impl Server {
     ///
     /// # Errors
     /// Those of binding a socket: the port is taken, the address is not this machine's, …
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves no socket open.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let mut refused = io::ErrorKind::AddrNotAvailable.into();
         for address in tokio::net::lookup_host(address).await? {
@@ -78,6 +81,9 @@ impl Server {
     ///
     /// # Errors
     /// Those of [`bind`](Self::bind).
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves no socket open.
     pub async fn local() -> io::Result<Self> {
         Self::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await
     }
@@ -147,6 +153,9 @@ impl Running {
 
     /// Accepts no more connections, lets answers under way end for at most `grace`, then breaks
     /// them off. When this returns, no task is left.
+    ///
+    /// # Cancellation
+    /// Dropping the future breaks all connections off at once.
     pub async fn shutdown(mut self, grace: Duration) {
         // Nobody listening means that it is over already.
         let _ = self.stop.send(Some(grace));

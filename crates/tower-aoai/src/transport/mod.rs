@@ -42,6 +42,8 @@
 //! [`Error::Timeout`](tower_aoai_core::Error::Timeout) where a limit ran out, the one to connect included;
 //! [`Error::Transport`](tower_aoai_core::Error::Transport) with hyper's error for all else. A server may close a kept
 //! connection at the very moment a request is sent on it: that is an error like any other, and a retry layer sends again.
+//! What the error was, with all that brought it about, is one event of `tracing` at INFO, target `tower_aoai::transport`,
+//! with the fields `host` and `error`.
 //!
 //! # Cancellation
 //!

@@ -74,7 +74,8 @@ impl Service<Request<RequestBody>> for Transport {
     /// Dropping the future gives the request up; see the [module's page](super).
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         self.authorize(&mut request);
-        TransportFuture::new(self.client.call(request))
+        let host = request.uri().authority().cloned();
+        TransportFuture::new(self.client.call(request), host)
     }
 }
 
