@@ -1,16 +1,12 @@
 //! The transport over real sockets: what it connects to, sends once, gives up, and goes through.
 #![cfg(feature = "transport")]
 
-use std::{
-    io,
-    process::Command,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io, process::Command, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -410,7 +406,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -429,7 +425,7 @@ async fn the_log_says_which_host_did_not_answer_and_all_of_why_without_what_stan
     let transport = direct().build().expect("a transport");
     let uri = format!("http://user:hidden@localhost:{free}/");
     text(&transport, uri).await.expect_err("nobody listens there");
-    let log = String::from_utf8_lossy(&log.0.lock().expect("no panic")).into_owned();
+    let log = String::from_utf8_lossy(&log.0.lock()).into_owned();
     assert!(log.contains("INFO") && log.contains(r#"host="localhost""#), "{log}");
     assert!(log.contains("client error (Connect)") && log.contains("Connection refused"), "{log}");
     assert!(!log.contains("hidden"), "{log}");
