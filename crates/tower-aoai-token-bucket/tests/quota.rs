@@ -96,6 +96,8 @@ async fn deadlines_and_try_mode_refuse_with_nothing_sent() {
 
     let error = stack!(bucket, simulator.clone()).oneshot(chat(1_000, false)).await.expect_err("larger than all");
     assert_eq!(error.rejected().map(Rejected::reason), Some(Reason::TooLarge));
+    let said = error.to_string();
+    assert!(said.contains("larger than the whole quota") && said.contains("it counts as 10"), "{said}");
 
     let tries = TokenBucketLayer::of(Quota::standard(1_000).never_wait());
     tries.handle().acquire(Charge::tokens(990)).await.expect("a permit").sent();
