@@ -52,6 +52,7 @@ pub(crate) enum Next {
 const SPILLED_BY_AZURE: &str = "x-ms-spillover-from-deployment";
 
 impl Course {
+    #[inline]
     pub(crate) const fn new(tally: Tally, context: CallContext, own_patience: Option<Patience>) -> Self {
         Self {
             tally: Some(tally),
@@ -93,11 +94,9 @@ impl Course {
         mem::take(&mut self.is_clock_stale).then(Instant::now)
     }
 
-    /// Enters the next leg, from the one the chain has come to on; returns the context to go into it.
-    pub(crate) fn enter_next(&mut self) -> CallContext {
-        let mut below = self.context.clone();
-        self.enter(&mut below);
-        below
+    /// For the next leg's request.
+    pub(crate) fn context(&self) -> CallContext {
+        self.context.clone()
     }
 
     /// Chooses the leg to enter, from the one the chain has come to on, and writes into the request's context what that

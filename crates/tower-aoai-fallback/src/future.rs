@@ -56,7 +56,9 @@ enum State<S, F> {
 }
 
 impl<S, F> State<S, F> {
-    const ENTERING: Self = Self::Entering { service: None, too_late: None };
+    const fn entering() -> Self {
+        Self::Entering { service: None, too_late: None }
+    }
 }
 
 impl<S, B, ResB> ResponseFuture<S, B, ResB>
@@ -64,7 +66,7 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) const fn new(legs: Arc<[S]>, request: Request<B>, course: Course) -> Self {
-        Self { legs, state: State::ENTERING, request: Some(request), spare: None, kept: None, course }
+        Self { legs, state: State::entering(), request: Some(request), spare: None, kept: None, course }
     }
 }
 
@@ -86,6 +88,11 @@ where
         loop {
             let result = match this.state.as_mut().project() {
                 StateProject::Entering { service, too_late } => {
+                    if service.is_none()
+                        && let Some(request) = this.request
+                    {
+                        CallContext::with(request, |below| this.course.enter(below));
+                    }
                     let Some(leg) = this.legs.get(this.course.leg()) else {
                         return Poll::Pending;
                     };
@@ -137,8 +144,8 @@ where
                     *this.kept = Some(Box::new((head, body)));
                 }
                 if let Some(spare) = this.spare.take() {
-                    *this.request = Some(spare.into_request(this.course.enter_next()));
-                    this.state.set(State::ENTERING);
+                    *this.request = Some(spare.into_request(this.course.context()));
+                    this.state.set(State::entering());
                 }
                 continue;
             }

@@ -45,12 +45,9 @@ where
     /// instant that any leg named.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let own_patience = request.extensions().get::<Patience>().copied();
-        let course = CallContext::with(&mut request, |context| {
-            let tally = Tally::new(Arc::clone(&self.shared), context.call());
-            let mut course = Course::new(tally, context.clone(), own_patience);
-            course.enter(context);
-            course
-        });
+        let context = CallContext::with(&mut request, |context| context.clone());
+        let tally = Tally::new(Arc::clone(&self.shared), context.call());
+        let course = Course::new(tally, context, own_patience);
         ResponseFuture::new(Arc::clone(&self.legs), request, course)
     }
 }

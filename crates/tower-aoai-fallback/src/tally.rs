@@ -35,6 +35,7 @@ enum End {
 }
 
 impl Tally {
+    #[inline]
     pub(crate) fn new(shared: Arc<Shared>, call: &Call) -> Self {
         Self {
             shared,
