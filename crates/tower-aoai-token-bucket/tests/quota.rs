@@ -292,6 +292,22 @@ async fn c3_overload_lowers_the_limit_of_calls_in_flight_and_a_spent_quota_does_
     assert_nothing_is_held(&handle, "all is over");
 }
 
+#[tokio::test(start_paused = true)]
+async fn missing_capacity_and_spent_requests_do_not_lower_the_share_of_the_tokens() {
+    for (scripted, is_lowered) in
+        [(Scripted::no_capacity(), false), (Scripted::rate_limited(Duration::from_secs(1)), true)]
+    {
+        let simulator = simulator();
+        simulator.script("gpt-4o").then(scripted);
+        let bucket = TokenBucketLayer::of(Quota::standard(60_000));
+        let handle = bucket.handle();
+        let before = handle.snapshot().share_per_mille;
+        drop(stack!(bucket, simulator).oneshot(chat(100, false)).await.expect("an answer"));
+        let now = handle.snapshot();
+        assert_eq!((now.throttled, now.share_per_mille < before), (1, is_lowered));
+    }
+}
+
 /// Of a stream that its caller leaves, what was seen of it; on a standard deployment the whole estimate.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_left_half_way_is_settled_with_what_was_seen_where_the_server_corrects() {

@@ -278,6 +278,11 @@ async fn risk_says_now_waits_spills_or_cannot_and_reserves_nothing() {
             .expect("valid"),
     ));
     assert!(matches!(by_request.verdict, Verdict::Spills { .. }), "{by_request}");
+    // The only leg has nobody to leave the call to, whatever its patience.
+    let alone = LegHandles::new("ptu").patience(SECOND).endpoint(EndpointHandles::new("ptu-1").bucket(first.clone()));
+    let alone = Statistics::new(StackHandles::new("alone").model(ModelHandles::new("gpt-4o").leg(alone)));
+    let waits = alone.risk(&PlannedCall::new("gpt-4o", 500, 450));
+    assert!(matches!(waits.verdict, Verdict::Waits { seconds, .. } if seconds > 50.0), "{waits}");
     let before = (first.snapshot(), second.snapshot());
     assert!(
         risk(500, 20_000).to_string().contains("20500 tokens are more than its whole quota"),

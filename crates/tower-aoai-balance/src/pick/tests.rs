@@ -320,6 +320,18 @@ fn a_pace_is_learned_from_streams_and_from_whole_answers() {
 }
 
 #[test]
+fn b5_a_later_hint_that_ends_earlier_does_not_shorten_the_wait() {
+    let now = Instant::now();
+    let mut standing = Standing::default();
+    standing.hold(now + millis(9_000));
+    standing.hold(now + millis(2_000));
+    assert_eq!(standing.held_until(now + millis(3_000)), Some(now + millis(9_000)));
+    standing.hold(now + millis(12_000));
+    assert_eq!(standing.held_until(now + millis(9_500)), Some(now + millis(12_000)));
+    assert_eq!(standing.held_until(now + millis(12_000)), None);
+}
+
+#[test]
 fn a_failure_fades_in_eight_seconds_and_old_news_is_no_news() {
     let now = Instant::now();
     let at = |seconds: u64| now + millis(1_000 * seconds);

@@ -31,6 +31,12 @@ async fn how_a_stream_ends_decides() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_without_a_reason_is_one_also_where_a_done_follows_it() {
+    assert_eq!(after(FAILED.to_owned() + DONE, None).await, (Some(TRANSIENT), false));
+    assert_eq!(after(content("a") + FAILED + DONE, None).await, (Some(Outcome::Broken), false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_choice_that_goes_on_after_another_finished_is_not_complete() {
     let cut = content("a") + &finish() + &content("b");
     assert_eq!(after(cut, None).await, (Some(Outcome::Broken), false));
