@@ -219,6 +219,26 @@ async fn misconfigured_once_until_it_answers_a_call() {
     assert!(bench.statistics.health().is_up());
 }
 
+/// One caller's typing error takes nobody out of service: the others' deployment answers.
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_only_a_caller_knows_of_is_no_fault_of_the_endpoint() {
+    let simulator = simulator();
+    let bench = Layers::default().over(&simulator);
+    bench.calls(5, small).await;
+    bench.calls(3, || chat("gpt-4o-typo", &message(5), 10)).await;
+    let snapshot = bench.statistics.snapshot();
+    assert_eq!(snapshot.endpoint("eastus").map(|eastus| eastus.attempts.misconfigured), Some(3));
+    assert!(snapshot.health.is_up(), "{}", snapshot.health);
+
+    // The one that did answer is gone: nobody is served any more.
+    let (from, until) = seconds(0, 60);
+    simulator.script("gpt-4o").during(from, until, Scripted::status(404));
+    bench.calls(3, small).await;
+    assert!(!bench.statistics.health().is_up());
+    bench.calls(60, small).await;
+    assert!(bench.statistics.health().is_up());
+}
+
 #[tokio::test(start_paused = true)]
 async fn quota_lowered_once_until_it_is_as_it_was() {
     let simulator = Simulator::builder()

@@ -103,9 +103,15 @@ impl fmt::Display for Health {
 /// Whether calls can be sent there, as far as is known.
 fn is_available(endpoint: &EndpointSnapshot) -> bool {
     endpoint.breaker.as_ref().is_none_or(|breaker| breaker.state != "open")
-        && endpoint.member.as_ref().is_none_or(|member| !member.is_draining && member.out_of_rotation.is_empty())
+        && endpoint.member.as_ref().is_none_or(|member| !member.is_draining)
+        && (!is_resting(endpoint) || endpoint.attempts.success > 0)
         && endpoint.misconfigured_for_seconds.is_none()
         && endpoint.credential.as_ref().is_none_or(|credential| credential.is_good || credential.last_failure.is_none())
+}
+
+/// Whether it is left alone for a deployment. Where it has answered for another, that may be a caller's own word.
+fn is_resting(endpoint: &EndpointSnapshot) -> bool {
+    endpoint.member.as_ref().is_some_and(|member| !member.out_of_rotation.is_empty())
 }
 
 fn of_endpoint(endpoint: &EndpointSnapshot) -> Vec<HealthReason> {

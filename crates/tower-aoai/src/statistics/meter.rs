@@ -1,7 +1,12 @@
 //! What was done, by time, endpoint and model: a pure state machine in bounded memory.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
+use http::StatusCode;
 use tokio::time::Instant;
 use tower_aoai_core::Outcome;
 use tower_aoai_cost::Tokens;
@@ -61,7 +66,12 @@ pub(crate) struct EndpointMeter {
     pub(crate) throttled: Ring<u64>,
     /// The last thing it said of its configuration: that it is wrong, since then, or, by an answer, that it is right.
     pub(crate) misconfigured_since: Option<Instant>,
+    /// The deployments for which it has answered well: those that were asked for last.
+    served: VecDeque<Arc<str>>,
 }
+
+/// Deployments that an endpoint is remembered to have served.
+const SERVED: usize = 32;
 
 /// The outputs of one model's answers to calls that said how much they may have.
 #[derive(Debug, Clone)]
@@ -140,9 +150,10 @@ impl Meter {
                     endpoint.first_byte.record_time(now, first);
                 }
                 endpoint.misconfigured_since = None;
+                endpoint.note_served(attempt.deployment.as_ref());
             }
             Outcome::Throttled { .. } => *endpoint.throttled.at(now) += 1,
-            Outcome::Misconfigured => {
+            Outcome::Misconfigured if endpoint.is_at_fault(attempt) => {
                 endpoint.misconfigured_since.get_or_insert(now);
             }
             _ => {}
@@ -219,7 +230,25 @@ impl EndpointMeter {
             peaks: Ring::new(now, MINUTE, 60),
             throttled: Ring::new(now, MINUTE, 60),
             misconfigured_since: None,
+            served: VecDeque::new(),
         }
+    }
+
+    fn note_served(&mut self, deployment: Option<&Arc<str>>) {
+        if let Some(deployment) = deployment.filter(|deployment| !self.served.contains(deployment)) {
+            if self.served.len() == SERVED {
+                self.served.pop_front();
+            }
+            self.served.push_back(Arc::clone(deployment));
+        }
+    }
+
+    /// Whether an answer that the configuration is wrong speaks of the endpoint's own. A deployment that is not there, of
+    /// an endpoint that serves others, is one that a caller has named: whoever writes a name wrong harms nobody else.
+    fn is_at_fault(&self, attempt: &AttemptRecord) -> bool {
+        let is_missing = attempt.status == Some(StatusCode::NOT_FOUND);
+        let is_known = attempt.deployment.as_ref().is_none_or(|deployment| self.served.contains(deployment));
+        !is_missing || is_known || self.served.is_empty()
     }
 }
 
