@@ -58,6 +58,30 @@ async fn the_smart_retry_recipe_tries_the_ptu_at_0_400_and_800_ms_and_then_stand
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_leg_to_be_ready_stays_whatever_is_heard_of_the_leg_meanwhile() {
+    let ((ptu, mut ptu_requests), (standard, mut standard_requests)) = (leg("ptu"), leg("standard"));
+    let (service, handle) = fallback([ptu.provisioned(), standard]);
+    let mut other = task::spawn(service.clone().oneshot(request()));
+    let (_, reply) = next(&mut other, &mut ptu_requests).await;
+
+    ptu_requests.allow(0);
+    let (request, context) = watched();
+    let mut waiting = task::spawn(service.oneshot(request));
+    assert_pending!(waiting.poll());
+    // Longer than any call may wait.
+    reply.send_response(throttled(5_000));
+    next(&mut other, &mut standard_requests).await.1.send_response(answer(200, "yes"));
+    ready(other.poll()).expect("an answer");
+
+    ptu_requests.allow(1);
+    next(&mut waiting, &mut ptu_requests).await.1.send_response(answer(200, "yes"));
+    ready(waiting.poll()).expect("an answer");
+    assert_eq!((context.served().leg.as_deref(), context.served().failed_legs.len()), (Some("ptu"), 0));
+    let counts = handle.snapshot();
+    assert_eq!((counts.legs[0].answered, counts.legs[0].not_asked, counts.legs[1].spills), (1, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hint_within_the_patience_is_waited_for() {
     let ((ptu, mut ptu_requests), (standard, mut standard_requests)) = (retried("ptu"), retried("standard"));
     let (service, handle) = fallback([ptu.provisioned(), standard]);
