@@ -147,8 +147,7 @@ impl Models {
     /// What is known of a model, by the rules above.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Model> {
-        let as_it_is = self.by_name.get(name);
-        as_it_is.or_else(|| model_names(name).find_map(|name| self.by_name.get(&*name)))
+        model_names(name).find_map(|name| self.by_name.get(&*name))
     }
 
     /// The date of the newest table that was read, as it is written there.

@@ -1,6 +1,8 @@
 //! What was spent, by tags and by hour, day and month: a pure state machine in bounded memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::{HashMap, HashMapExt};
 
 use crate::{
     Period, Span, Spend, Tag, Tags,

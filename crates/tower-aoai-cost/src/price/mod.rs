@@ -5,11 +5,11 @@ mod model;
 mod rates;
 
 use std::{
-    collections::HashMap,
     path::Path,
     sync::{Arc, LazyLock},
 };
 
+use foldhash::{HashMap, HashMapExt};
 use serde::Deserialize;
 use tower_aoai_core::model_names;
 
@@ -274,8 +274,7 @@ impl Prices {
     }
 
     fn model(&self, name: &str) -> Option<&ModelPrice> {
-        let as_it_is = self.models.get(name);
-        as_it_is.or_else(|| model_names(name).find_map(|name| self.models.get(&*name)))
+        model_names(name).find_map(|name| self.models.get(&*name))
     }
 }
 
