@@ -49,7 +49,7 @@ impl CallCost {
     }
 }
 
-/// What a call under way has reserved; an extension of its request, for the gates below.
+/// A call under way, and what it has reserved; an extension of its request, for the gates below.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold(Arc<Held>);
 
@@ -57,6 +57,11 @@ pub(crate) struct Hold(Arc<Held>);
 struct Held {
     books: Arc<Books>,
     settings: Arc<Settings>,
+    context: CallContext,
+    tags: Tags,
+    cost: CallCost,
+    /// Attempts that the context's record had before: those of another call.
+    before: usize,
     open: Open,
     sums: Mutex<Sums>,
 }
@@ -71,7 +76,7 @@ struct Sums {
 impl Hold {
     /// Lets an attempt be sent, if what it may cost there is reserved or can be.
     pub(crate) fn admit(&self, context: &mut CallContext) -> Result<(), Rejected> {
-        let Held { books, settings, open, sums } = &*self.0;
+        let Held { books, settings, open, sums, .. } = &*self.0;
         if open.claims.is_empty() {
             return Ok(());
         }
@@ -93,15 +98,10 @@ impl Hold {
 /// Most calls make one attempt.
 type Few<T> = SmallVec<[T; 1]>;
 
-/// Books a call when it is dropped.
+/// Books a call when it is dropped. Small, for every layer above moves it.
 #[derive(Debug)]
 pub struct Booking {
     hold: Hold,
-    context: CallContext,
-    tags: Tags,
-    cost: CallCost,
-    /// Attempts that the context's record had before: those of another call.
-    before: usize,
     /// The status of its answer.
     status: Option<StatusCode>,
     /// It failed in a way in which the server may have done something.
@@ -119,9 +119,9 @@ impl Booking {
     ) -> Self {
         let reserved = open.worst.times(settings.attempts.into());
         let sums = Mutex::new(Sums { reserved, planned: Money::ZERO });
-        let hold = Hold(Arc::new(Held { books: Arc::clone(books), settings, open, sums }));
-        let before = context.attempt_count();
-        Self { hold, context, tags, cost, before, status: None, may_be_billed: false }
+        let (books, before) = (Arc::clone(books), context.attempt_count());
+        let held = Held { books, settings, context, tags, cost, before, open, sums };
+        Self { hold: Hold(Arc::new(held)), status: None, may_be_billed: false }
     }
 
     pub(crate) fn hold(&self) -> Option<Hold> {
@@ -129,20 +129,21 @@ impl Booking {
     }
 
     pub(crate) fn cost(&self) -> &CallCost {
-        &self.cost
+        &self.hold.0.cost
     }
 
     /// What is known of each attempt that may have been billed.
     fn seen(&self) -> Few<Seen> {
         let mut seen = Few::new();
-        let count = self.context.show_attempts(|attempt| seen.push(Seen::of(attempt)));
+        let Held { context, before, .. } = &*self.hold.0;
+        let count = context.show_attempts(|attempt| seen.push(Seen::of(attempt)));
         let forgotten = count.saturating_sub(seen.len());
-        seen.drain(..self.before.saturating_sub(forgotten).min(seen.len()));
+        seen.drain(..before.saturating_sub(forgotten).min(seen.len()));
         if let Some(last) = seen.last_mut() {
             last.answered(self.status);
         }
         // Nobody knows any more what became of them.
-        seen.extend((self.before..forgotten).map(|_| Seen::unobserved(None)));
+        seen.extend((*before..forgotten).map(|_| Seen::unobserved(None)));
         if seen.is_empty() && (self.status.is_some() || self.may_be_billed) {
             seen.push(Seen::unobserved(self.status));
         }
@@ -167,25 +168,25 @@ impl Guard for Booking {
 impl Drop for Booking {
     fn drop(&mut self) {
         let seen = self.seen();
-        let call = self.context.call();
-        let Held { books, settings, open, sums } = &*self.hold.0;
+        let Held { books, settings, context, tags, cost, open, sums, .. } = &*self.hold.0;
+        let call = context.call();
         let assessor = settings.assessor();
         let counted = seen.iter().find_map(Seen::counted_input);
-        let assess = |seen: &Seen| assessor.assess(call, seen, counted, self.tags.clone());
+        let assess = |seen: &Seen| assessor.assess(call, seen, counted, tags.clone());
         let mut spent: Few<_> = seen.iter().map(assess).collect();
         // The call itself is counted where its last attempt was.
         match spent.last_mut() {
             Some((_, spend)) => spend.calls = 1,
-            None => spent.push((self.tags.clone(), Spend { calls: 1, ..Spend::default() })),
+            None => spent.push((tags.clone(), Spend { calls: 1, ..Spend::default() })),
         }
         let mut sum = Spend::default();
         spent.iter().for_each(|(_, spend)| sum += *spend);
         let reserved = sums.lock().reserved;
         books.close(open, reserved, &spent);
         if sum.unpriced.attempts == 0 {
-            self.context.note_spend(sum.cost().as_nano_dollars());
+            context.note_spend(sum.cost().as_nano_dollars());
         }
         // Of several calls with one, the first.
-        let _ = self.cost.spend.set(sum);
+        let _ = cost.spend.set(sum);
     }
 }
