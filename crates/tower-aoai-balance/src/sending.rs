@@ -31,9 +31,7 @@ use crate::{
 pub(crate) struct Sending<S, B> {
     stacks: Arc<Stacks<S>>,
     context: CallContext,
-    request: Option<Request<B>>,
-    /// What is sent if the chosen member refuses after all.
-    spare: Option<Spare<B>>,
+    ask: Asking<B>,
     spurned: Spurned,
     /// Chosen and not ready yet; the first that is gets the call.
     readying: Vec<Readying<S>>,
@@ -41,10 +39,19 @@ pub(crate) struct Sending<S, B> {
     timer: Option<Pin<Box<Sleep>>>,
     /// How long members that should be open by now, and are not, are left alone.
     pause: Duration,
-    /// Why a member's stack cannot be used.
-    unusable: Option<Error>,
+    /// Why a member's stack cannot be used. Boxed, for it is rare, and large.
+    unusable: Option<Box<Error>>,
     /// Whether the call had to wait since the clock was read.
     is_clock_stale: bool,
+}
+
+/// What is to be sent.
+enum Asking<B> {
+    /// To the member that is chosen.
+    Whole(Request<B>),
+    /// Once more, if the member that has the call refuses after all.
+    Again(Spare<B>),
+    Nothing,
 }
 
 /// A member's stack that is asked whether it is ready; without a mark if the layer is off.
@@ -65,8 +72,7 @@ impl<S, B> Sending<S, B> {
         Self {
             stacks,
             context,
-            request: Some(request),
-            spare: None,
+            ask: Asking::Whole(request),
             spurned: Spurned::default(),
             readying: Vec::new(),
             timer: None,
@@ -107,10 +113,15 @@ impl<S, B> Sending<S, B> {
             Err(Error::Rejected(no)) if !mark.is_sent() && may_be_let_in_elsewhere(no.reason()) => {
                 mark.lost_race();
                 tracing::debug!(member = &*mark.seat().name, reason = ?no.reason(), "refused after all");
-                self.request = self.spare.take().map(|spare| spare.into_request(self.context.clone()));
+                let is_there = if let Asking::Again(spare) = mem::replace(&mut self.ask, Asking::Nothing) {
+                    self.ask = Asking::Whole(spare.into_request(self.context.clone()));
+                    true
+                } else {
+                    false
+                };
                 self.spurned.add(mark.seat(), Said::No(no.clone()));
                 // With nobody left to ask, the refusal is one for all.
-                self.request.is_some() || self.spurned.len() >= self.balancer().roster.len()
+                is_there || self.spurned.len() >= self.balancer().roster.len()
             }
             result => {
                 self.judge(mark, result);
@@ -184,7 +195,7 @@ where
                     }
                 }
                 Err(refused) if self.readying.is_empty() => {
-                    return Poll::Ready(Err(self.unusable.take().unwrap_or_else(|| refused.into())));
+                    return Poll::Ready(Err(self.unusable.take().map_or_else(|| refused.into(), |unusable| *unusable)));
                 }
                 Err(_) if self.balancer().settings.is_off => return Poll::Pending,
                 Err(refused) => {
@@ -250,7 +261,7 @@ where
         if let Error::Rejected(no) = error {
             match mark {
                 Some(mut mark) => mark.lost_race(),
-                None => self.unusable = Some(no.clone().into()),
+                None => self.unusable = Some(Box::new(no.clone().into())),
             }
             self.spurned.add(&seat, Said::No(no));
             return;
@@ -261,7 +272,7 @@ where
             mark.never_got_ready(verdict.outcome);
         }
         self.spurned.add(&seat, Said::Never);
-        self.unusable = Some(error);
+        self.unusable = Some(Box::new(error));
     }
 
     fn hand_down(&mut self, ready: Readying<S>) -> Result<(S::Future, Option<Mark>), Error> {
@@ -277,7 +288,9 @@ where
         } else {
             self.context.now()
         };
-        let mut request = self.request.take().ok_or_else(|| Rejected::new(Reason::NoEndpoint, NAME))?;
+        let Asking::Whole(mut request) = mem::replace(&mut self.ask, Asking::Nothing) else {
+            return Err(Rejected::new(Reason::NoEndpoint, NAME).into());
+        };
         let below = CallContext::of(&mut request);
         below.set_now(now);
         if let Some(mark) = &mut mark {
@@ -293,8 +306,8 @@ where
                 served.endpoint = Some(Arc::clone(&seat.name));
                 served.tier = Some(seat.tier);
             });
-            if has_more {
-                self.spare = Spare::of(&request);
+            if has_more && let Some(spare) = Spare::of(&request) {
+                self.ask = Asking::Again(spare);
             }
         }
         Ok((stack.call(request), mark))
