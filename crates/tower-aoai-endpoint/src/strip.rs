@@ -3,39 +3,26 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 
-/// Headers in which credentials stand, or that name the caller's own account.
-const CREDENTIALS: [&str; 14] = [
-    "api-key",
-    "authorization",
-    "cookie",
-    "ocp-apim-subscription-key",
-    "openai-organization",
-    "openai-project",
-    "proxy-authorization",
-    "x-amz-security-token",
-    "x-api-key",
-    "x-auth-token",
-    "x-functions-key",
-    "x-goog-api-key",
-    "x-ms-authorization-auxiliary",
-    "x-ms-tokenboundauth",
-];
-
-/// Headers of the caller's connection, and those that the transport makes from the request anew.
-const CONNECTION: [&str; 12] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Whether credentials stand in a header, or it names the caller's own account.
+fn is_credential(name: &str) -> bool {
+    matches!(
+        name,
+        "api-key"
+            | "authorization"
+            | "cookie"
+            | "ocp-apim-subscription-key"
+            | "openai-organization"
+            | "openai-project"
+            | "proxy-authorization"
+            | "x-amz-security-token"
+            | "x-api-key"
+            | "x-auth-token"
+            | "x-functions-key"
+            | "x-goog-api-key"
+            | "x-ms-authorization-auxiliary"
+            | "x-ms-tokenboundauth"
+    )
+}
 
 /// Parameters of a query in which credentials stand.
 const QUERY: [&str; 15] = [
@@ -68,12 +55,27 @@ pub(crate) fn strip_headers(headers: &mut HeaderMap) {
 
 /// Whether no caller's header of this name reaches an endpoint.
 pub(crate) fn is_stripped(name: &HeaderName) -> bool {
-    CREDENTIALS.contains(&name.as_str()) || is_connection(name)
+    is_credential(name.as_str()) || is_connection(name)
 }
 
-/// Whether the header belongs to the connection, so that no credential can stand in it.
+/// Whether the header belongs to the caller's connection, or is one that the transport makes from the request anew, so
+/// that no credential can stand in it.
 pub(crate) fn is_connection(name: &HeaderName) -> bool {
-    CONNECTION.contains(&name.as_str())
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "expect"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// Whether a query's parameter, as it is written, is a credential.

@@ -1,7 +1,7 @@
 //! From the address of any style to that of one endpoint: what is asked for, where it stands there, and what of the body
 //! must change.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{
     Request, Uri,
@@ -195,21 +195,22 @@ impl Route {
     }
 
     fn below(&self, deployment: Option<&str>, rest: &str) -> String {
-        let prefix = &self.base.prefix;
+        let prefix = self.base.prefix.as_str();
         match (&self.style, self.base.root) {
             (Style::Classic(_), _) => match deployment {
                 Some(name) => {
                     let name = utf8_percent_encode(name, NAME);
                     let slash = if rest.is_empty() { "" } else { "/" };
-                    format!("{prefix}/openai/deployments/{name}{slash}{rest}")
+                    let name = Cow::from(name);
+                    [prefix, "/openai/deployments/", &name, slash, rest].concat()
                 }
-                None => format!("{prefix}/openai/{rest}"),
+                None => [prefix, "/openai/", rest].concat(),
             },
-            (Style::V1, Some(Root::OpenAi)) => format!("{prefix}/{rest}"),
-            (Style::V1, Some(Root::Inference)) => format!("{prefix}/v1/{rest}"),
-            (Style::V1, _) => format!("{prefix}/openai/v1/{rest}"),
-            (Style::Inference(_), _) if self.base.host() == crate::Host::Inference => format!("{prefix}/{rest}"),
-            (Style::Inference(_), _) => format!("{prefix}/models/{rest}"),
+            (Style::V1, Some(Root::OpenAi)) => [prefix, "/", rest].concat(),
+            (Style::V1, Some(Root::Inference)) => [prefix, "/v1/", rest].concat(),
+            (Style::V1, _) => [prefix, "/openai/v1/", rest].concat(),
+            (Style::Inference(_), _) if self.base.host() == crate::Host::Inference => [prefix, "/", rest].concat(),
+            (Style::Inference(_), _) => [prefix, "/models/", rest].concat(),
         }
     }
 
