@@ -10,7 +10,6 @@ use std::{
 };
 
 use http::Request;
-use pin_project::pin_project;
 use tower::util::Oneshot;
 use tower_service::Service;
 
@@ -86,15 +85,15 @@ where
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         match self.routes.of(CallContext::of(&mut request).call()) {
-            Ok(chain) => RouterFuture::Calling(Oneshot::new(self.chains[chain].clone(), request)),
+            Ok(chain) => RouterFuture::Calling(Box::pin(Oneshot::new(self.chains[chain].clone(), request))),
             Err(refused) => RouterFuture::Refused(Some(refused)),
         }
     }
 }
 
-#[pin_project(project = RouterProject)]
+/// Boxed as an [attempt](super::boxed) is: what is above moves it.
 pub(super) enum RouterFuture<S: Service<Request<RequestBody>>> {
-    Calling(#[pin] Oneshot<S, Request<RequestBody>>),
+    Calling(Pin<Box<Oneshot<S, Request<RequestBody>>>>),
     Refused(Option<Rejected>),
 }
 
@@ -106,9 +105,9 @@ where
     type Output = Result<S::Response, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            RouterProject::Calling(calling) => calling.poll(cx).map_err(Error::flatten),
-            RouterProject::Refused(refused) => match refused.take() {
+        match self.get_mut() {
+            Self::Calling(calling) => calling.as_mut().poll(cx).map_err(Error::flatten),
+            Self::Refused(refused) => match refused.take() {
                 Some(refused) => Poll::Ready(Err(refused.into())),
                 // Polled after it has answered.
                 None => Poll::Pending,
