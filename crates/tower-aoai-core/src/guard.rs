@@ -109,7 +109,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let inner = this.inner.as_mut().as_pin_mut().expect(POLLED_AGAIN);
-        let result = ready!(inner.poll(cx)).map_err(Error::flatten);
+        let result = ready!(inner.poll(cx));
         this.inner.set(None);
         let mut guard = this.guard.take();
         Poll::Ready(match result {
@@ -120,6 +120,7 @@ where
                 Ok(response.map(|body| GuardedBody::new(body, guard)))
             }
             Err(error) => {
+                let error = Error::flatten(error);
                 if let Some(guard) = &mut guard {
                     guard.failed(&error);
                 }
@@ -132,14 +133,15 @@ where
 impl<B: Body, G: Guard> GuardedBody<B, G> {
     /// Guards `inner`; a body that is over from the start is let go of, and has ended already.
     #[inline]
-    pub fn new(inner: B, mut guard: Option<G>) -> Self {
-        let inner = Some(inner).filter(|inner| !inner.is_end_stream());
-        if inner.is_none()
-            && let Some(mut guard) = guard.take()
-        {
+    pub fn new(inner: B, guard: Option<G>) -> Self {
+        if !inner.is_end_stream() {
+            return Self { inner: Some(inner), guard };
+        }
+        drop(inner);
+        if let Some(mut guard) = guard {
             guard.ended();
         }
-        Self { inner, guard }
+        Self { inner: None, guard: None }
     }
 }
 
