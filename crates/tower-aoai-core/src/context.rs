@@ -4,7 +4,7 @@ mod record;
 
 use std::sync::Arc;
 
-use http::{Extensions, Request};
+use http::Request;
 use tokio::time::Instant;
 
 use self::record::Record;
@@ -71,7 +71,10 @@ impl CallContext {
             let context = Self::new(call, Instant::now());
             request.extensions_mut().insert(context);
         }
-        Self::in_extensions(request.extensions_mut())
+        match request.extensions_mut().get_mut() {
+            Some(context) => context,
+            None => unreachable!("it was put there if it was not"),
+        }
     }
 
     /// Does something with the request's context, as [`of`](Self::of) finds or makes it; at half the cost where it is
@@ -82,10 +85,6 @@ impl CallContext {
             Some(context) => act(context),
             None => act(Self::of(request)),
         }
-    }
-
-    fn in_extensions(extensions: &mut Extensions) -> &mut Self {
-        extensions.get_or_insert_with(|| Self::new(Call::default(), Instant::now()))
     }
 
     /// What the request asks for.
