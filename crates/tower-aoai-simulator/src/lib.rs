@@ -67,7 +67,8 @@
 //! [`x-simulator-prompt-tokens`](PROMPT_TOKENS_HEADER),
 //! [`x-simulator-cached-tokens`](CACHED_TOKENS_HEADER) and
 //! [`x-simulator-completion-tokens`](COMPLETION_TOKENS_HEADER) say how large a request is taken
-//! to be and how long its answer would be if nothing limited it.
+//! to be and how long its answer would be if nothing limited it; [`x-simulator-pace`](PACE_HEADER)
+//! gives it the same pace in every run.
 //!
 //! # What is modelled, and what is not
 //!
@@ -138,3 +139,8 @@ pub const CACHED_TOKENS_HEADER: &str = "x-simulator-cached-tokens";
 
 /// Request header: how many tokens each choice of the answer would have if nothing limited it.
 pub const COMPLETION_TOKENS_HEADER: &str = "x-simulator-completion-tokens";
+
+/// Request header, a number: with the same number and the same seed, requests draw the same [spread](Latency::spread)
+/// of their time per token, wherever and whenever they are served; so that two runs differ by what they are to compare
+/// and not by chance. By default each request draws its own.
+pub const PACE_HEADER: &str = "x-simulator-pace";

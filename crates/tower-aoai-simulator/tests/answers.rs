@@ -9,7 +9,8 @@ use common::{CHAT, HELLO, STREAM, STREAM_USAGE, answer, data, frames, header, po
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower_aoai_simulator::{
-    COMPLETION_TOKENS_HEADER, CompletionLength, Deployment, Ending, Estimate, Latency, PROMPT_TOKENS_HEADER, Simulator,
+    COMPLETION_TOKENS_HEADER, CompletionLength, Deployment, Ending, Estimate, Latency, PACE_HEADER,
+    PROMPT_TOKENS_HEADER, Simulator,
 };
 
 fn standard() -> Simulator {
@@ -313,6 +314,36 @@ async fn everything_comes_at_its_time() {
     let start = Instant::now();
     send(&simulator, post(CHAT, HELLO)).await.unwrap();
     assert_eq!((Instant::now() - start).as_millis(), 8 + 2_090 + 900);
+}
+
+/// How long the second of two calls takes, with whose pace each has; the first goes to that path.
+async fn second_took(paces: [Option<u64>; 2], path: &str) -> Duration {
+    let simulator = Simulator::builder()
+        .latency(Latency::typical())
+        .deployment(Deployment::unlimited("gpt-4o"))
+        .deployment(Deployment::unlimited("other"))
+        .build();
+    let mut took = Duration::ZERO;
+    for (pace, path) in paces.into_iter().zip([path, CHAT]) {
+        let mut request = post(path, HELLO);
+        if let Some(pace) = pace {
+            request.headers_mut().insert(PACE_HEADER, pace.into());
+        }
+        let start = Instant::now();
+        send(&simulator, request).await.unwrap().into_body().collect().await.unwrap();
+        took = Instant::now() - start;
+    }
+    took
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pace_is_the_same_wherever_and_whenever_a_call_is_served() {
+    let elsewhere = CHAT.replace("gpt-4o", "other");
+    let seventh = second_took([None, Some(7)], CHAT).await;
+    assert_eq!(second_took([Some(7), Some(7)], &elsewhere).await, seventh);
+    assert_eq!(second_took([Some(3), Some(7)], CHAT).await, seventh);
+    assert_ne!(second_took([None, Some(8)], CHAT).await, seventh);
+    assert_ne!(second_took([None, None], CHAT).await, seventh, "by default each has its own");
 }
 
 #[tokio::test(start_paused = true)]

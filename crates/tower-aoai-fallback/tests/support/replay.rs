@@ -17,7 +17,7 @@ use tower::{
 use tower_aoai_core::{Call, CallContext, Error, Generator, LegFailure, ObserveLayer, PrepareLayer, RequestBody};
 use tower_aoai_fallback::{Condition, FallbackLayer, FallbackSnapshot, Leg, Patience, TokenPrice};
 use tower_aoai_retry_after::{RetryAfterLayer, RetryPolicy};
-use tower_aoai_simulator::{COMPLETION_TOKENS_HEADER, Deployment, Latency, Simulator};
+use tower_aoai_simulator::{COMPLETION_TOKENS_HEADER, Deployment, Latency, PACE_HEADER, Simulator};
 use tower_aoai_token_bucket::{AzureEstimate, Order, Quota, TokenBucketLayer, WindowModel};
 
 /// One request of a trace.
@@ -145,14 +145,14 @@ pub async fn replay(arrivals: &[Arrival], load: f64, policy: Policy, max_tokens:
     let start = Instant::now();
     let dice = Generator::seeded(seed);
     let mut calls = tokio::task::JoinSet::new();
-    for arrival in arrivals.iter().copied() {
+    for (number, arrival) in arrivals.iter().copied().enumerate() {
         let patience = Duration::from_secs([20, 60, 120][(dice.fraction() * 3.0) as usize % 3]);
         let service = service.clone();
         calls.spawn(async move {
             let came = start + arrival.at;
             sleep_until(came).await;
             let deadline = came + patience;
-            let response = service.oneshot(request(arrival, max_tokens, deadline)).await;
+            let response = service.oneshot(request(number, arrival, max_tokens, deadline)).await;
             let answered = match response {
                 Ok(response) => {
                     let is_success = response.status().is_success();
@@ -196,7 +196,7 @@ pub async fn replay(arrivals: &[Arrival], load: f64, policy: Policy, max_tokens:
     report
 }
 
-fn request(arrival: Arrival, max_tokens: u64, deadline: Instant) -> Request<Full<Bytes>> {
+fn request(number: usize, arrival: Arrival, max_tokens: u64, deadline: Instant) -> Request<Full<Bytes>> {
     let text = "x".repeat(arrival.input as usize * 4);
     let limit = max_tokens.max(arrival.output);
     let body = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}],"max_tokens":{limit}}}"#);
@@ -204,6 +204,8 @@ fn request(arrival: Arrival, max_tokens: u64, deadline: Instant) -> Request<Full
     context.tighten_deadline(deadline);
     Request::post("/openai/deployments/logical/chat/completions?api-version=2024-10-21")
         .header(COMPLETION_TOKENS_HEADER, arrival.output)
+        // A call that takes long takes long by every policy: what differs is what the policy does.
+        .header(PACE_HEADER, number)
         .extension(context)
         .body(Full::from(body))
         .expect("a valid request")

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Operation, Route, prompt::Prompt, tools};
 use crate::{
-    CACHED_TOKENS_HEADER, COMPLETION_TOKENS_HEADER, PROMPT_TOKENS_HEADER, TokenCounter,
+    CACHED_TOKENS_HEADER, COMPLETION_TOKENS_HEADER, PACE_HEADER, PROMPT_TOKENS_HEADER, TokenCounter,
     answer::{Call, errors::Failure},
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct Ask {
     pub(crate) dictated: bool,
     pub(crate) cached_tokens: u64,
     pub(crate) completion_tokens: Option<u64>,
+    /// Whose pace it has, in place of one of its own.
+    pub(crate) pace: Option<u64>,
     /// The call of a tool that the request forces.
     pub(crate) forced_call: Option<Call>,
     /// Embeddings: the tokens of each input, how long the vectors are, and whether they are
@@ -119,6 +121,7 @@ pub(crate) fn ask(
     }
     ask.cached_tokens = number_header(&parts.headers, CACHED_TOKENS_HEADER).unwrap_or_default().min(ask.prompt_tokens);
     ask.completion_tokens = number_header(&parts.headers, COMPLETION_TOKENS_HEADER);
+    ask.pace = number_header(&parts.headers, PACE_HEADER);
     Ok(ask)
 }
 

@@ -53,7 +53,12 @@ impl Asked<'_> {
                 let Ok(ask) = &self.read.ask else {
                     return (Duration::ZERO, Verdict::Reset);
                 };
-                let times = latency.draw(ask.prompt_tokens, decided.slowness, draws);
+                let mut times = latency.draw(ask.prompt_tokens, decided.slowness, draws);
+                if let Some(number) = ask.pace {
+                    // From another seed than answers and ways; what is drawn after it stays as it was.
+                    let mut draws = Draws::of(self.shared.config.seed.rotate_left(32), number);
+                    times = latency.draw(ask.prompt_tokens, decided.slowness, &mut draws);
+                }
                 let times = times.paced(pace);
                 let (wait, kind, body) = self.success(ask, fault, times, now, draws);
                 (wait, StatusCode::OK, kind, body)
