@@ -91,6 +91,36 @@ async fn what_azure_spilled_is_paid_for_whoever_the_answer_names_and_at_that_dep
     assert_eq!(failed.await.provisioned.attempts, 1, "its own answer");
 }
 
+/// A 200 may be a refusal: that the deployment is not there, or that there is no quota.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_only_refuses_costs_nothing() {
+    for error in [
+        r#"{"type":"invalid_request_error","code":null,"message":"Could not find an existing deployment to match the model in the request."}"#,
+        r#"{"type":"too_many_requests","code":"rate_limit_exceeded","message":"Your requests have exceeded rate limit."}"#,
+    ] {
+        let layer = layer();
+        let events = format!("event: error\ndata: {{\"type\":\"error\",\"error\":{error}}}\n\n");
+        let sent = ServiceBuilder::new().layer(PrepareLayer::new()).layer(layer.clone()).layer(ObserveLayer::new());
+        let sent = sent.service(service_fn(move |_: Request<RequestBody>| {
+            let mut response = answer(200, &events);
+            response.headers_mut().insert("content-type", "text/event-stream".parse().expect("a value"));
+            async { Ok::<_, Error>(response) }
+        }));
+        read(sent.oneshot(small("gpt-4o")).await.expect("an answer")).await;
+        let spend = total(&layer);
+        assert_eq!((spend.free, spend.cost()), (1, Money::ZERO), "{error}: {spend:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_deployment_that_may_spill_has_answered_itself_costs_nothing() {
+    let prices = Prices::built_in().endpoint("ptu", "chat-ptu", "gpt-4o", DeploymentType::ProvisionedSpilling);
+    let own = sent_to_ptu(prices.clone(), &[("x-ms-deployment-name", "chat-ptu")]).await;
+    assert_eq!((own.provisioned.attempts, own.cost()), (1, Money::ZERO));
+    let spilled = sent_to_ptu(prices, &[("x-ms-spillover-from-deployment", "chat-ptu")]).await;
+    assert_eq!(attempts_and_cost(spilled.exact), (1, COST));
+}
+
 /// The tier that a call asks for is the one it is billed at, where nobody says otherwise.
 #[tokio::test(start_paused = true)]
 async fn the_tier_that_was_asked_for_is_that_of_an_answer_that_names_none() {

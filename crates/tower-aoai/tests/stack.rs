@@ -18,11 +18,12 @@ use tower::{ServiceExt, util::MapRequestLayer};
 use tower_aoai::{
     Stack,
     config::{
-        AgentConfig, Config, EndpointConfig, LegConfig, ModelConfig, PatienceConfig, Profile, ResourceConfig, Sources,
-        UnknownModel,
+        AgentConfig, Config, EndpointConfig, LegConfig, ModelConfig, Overflow, PatienceConfig, Profile, ResourceConfig,
+        Sources, UnknownModel,
     },
     core::{Error, Reason, Rejected, RequestBody, Served},
     stack::{AnswerBody, InvalidStack, SharedLimits, StackFuture},
+    statistics::PlannedCall,
 };
 use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator, World, quota::RequestLimit};
 
@@ -613,6 +614,27 @@ async fn the_statistics_go_on_through_reloads_and_end_with_the_stack() {
     assert!(known());
     drop(stack);
     assert!(!known(), "nothing keeps it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_risk_of_a_long_prompt_is_that_of_what_the_stack_makes_of_it() {
+    let simulator = simulator(deployment("gpt-4o"));
+    for (policy, clamps, prompt, output, is_served) in [
+        (Overflow::Reject, false, 1_000, 1_000, true),
+        (Overflow::Reject, false, 200_000, 1_000, false),
+        (Overflow::Reject, false, 120_000, 16_000, false),
+        (Overflow::Reject, true, 120_000, 16_000, true),
+        (Overflow::Reject, true, 200_000, 16_000, false),
+        (Overflow::Truncate, false, 200_000, 16_000, true),
+        (Overflow::LetThrough, false, 200_000, 16_000, false),
+    ] {
+        let mut config = one();
+        config.context_window.policy = Some(policy);
+        config.context_window.clamp_output = Some(clamps);
+        let stack = over(config, &simulator);
+        let risk = stack.statistics().risk(&PlannedCall::new("gpt-4o", prompt, output));
+        assert_eq!(risk.is_served(), is_served, "{policy:?}, {clamps}, {prompt} and {output}: {risk}");
+    }
 }
 
 fn from_variables(variables: &[(&str, &str)]) -> Config {

@@ -1,6 +1,7 @@
 //! The invariants of a circuit, and the faults of other breakers, without any HTTP.
 
 use proptest::prelude::*;
+use tower_aoai_core::{Hint, HintSource, Outcome, Scope};
 
 use super::*;
 
@@ -581,6 +582,15 @@ fn by_hand_it_opens_and_closes_at_once() {
     rig.breaker.reset(rig.now);
     rig.enter();
     assert_eq!(rig.reasons(), ["server_asked_to_wait", "reset"]);
+}
+
+#[test]
+fn a_hint_of_zero_says_no_more_than_none() {
+    let hint = |after| Some(Hint { after, source: HintSource::RetryAfterMs });
+    let now = Instant::now();
+    let of = |after| Finding::of(Outcome::Throttled { hint: hint(after), scope: Scope::Unknown }, now);
+    assert_eq!(of(Duration::ZERO), Finding::Throttled(None));
+    assert_eq!(of(MS), Finding::Throttled(Some(now + MS)));
 }
 
 #[test]

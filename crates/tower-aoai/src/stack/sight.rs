@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{assembly::Assembly, make};
 use crate::{
-    config::Config,
+    config::{Config, Overflow},
     statistics::{EndpointHandles, LegHandles, ModelHandles, Settings, StackHandles, Statistics},
 };
 
@@ -34,6 +34,11 @@ pub(super) fn handles(assembly: &Assembly) -> StackHandles {
         .context_window(assembly.context_window())
         .windows(Arc::clone(&assembly.windows))
         .cost(assembly.cost.handle());
+    let window = Some(&assembly.config.context_window).filter(|window| window.enabled != Some(false));
+    let truncates = window.is_some_and(|window| window.policy == Some(Overflow::Truncate));
+    let clamps = window.is_some_and(|window| window.clamp_output == Some(true));
+    let handles = if truncates { handles.truncates() } else { handles };
+    let handles = if clamps { handles.clamps_outputs() } else { handles };
     assembly.chains.iter().fold(handles, |handles, chain| {
         let (plan, _) = &chain.shape;
         let model = ModelHandles::new(Arc::clone(&plan.name)).fallback(chain.layer.handle());

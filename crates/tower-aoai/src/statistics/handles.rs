@@ -36,6 +36,8 @@ pub struct StackHandles {
     pub(crate) name: Arc<str>,
     pub(crate) context_window: Option<ContextWindowHandle>,
     pub(crate) windows: Option<Arc<Models>>,
+    pub(crate) fits_prompts: bool,
+    pub(crate) fits_outputs: bool,
     pub(crate) cost: Option<CostHandle>,
     pub(crate) models: Vec<ModelHandles>,
 }
@@ -88,7 +90,15 @@ where
 impl StackHandles {
     /// Of a stack of this name, which alerts and [`all_stacks`](crate::statistics::all_stacks) tell.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), context_window: None, windows: None, cost: None, models: Vec::new() }
+        Self {
+            name: name.into(),
+            context_window: None,
+            windows: None,
+            fits_prompts: false,
+            fits_outputs: false,
+            cost: None,
+            models: Vec::new(),
+        }
     }
 
     /// What was truncated and refused for its length.
@@ -100,6 +110,21 @@ impl StackHandles {
     /// How long prompts may be, for the [risk](crate::statistics::Statistics::risk) of planned calls.
     pub fn windows(mut self, models: impl Into<Arc<Models>>) -> Self {
         self.windows = Some(models.into());
+        self
+    }
+
+    /// Prompts that are longer are made to fit
+    /// ([`Policy::truncate`](tower_aoai_context_window::Policy::truncate)): no planned call is too long.
+    pub const fn truncates(mut self) -> Self {
+        self.fits_prompts = true;
+        self
+    }
+
+    /// The output that is asked for is lowered to what is left
+    /// ([`Policy::clamp_output`](tower_aoai_context_window::Policy::clamp_output)): a planned call is too long by its
+    /// prompt alone.
+    pub const fn clamps_outputs(mut self) -> Self {
+        self.fits_outputs = true;
         self
     }
 

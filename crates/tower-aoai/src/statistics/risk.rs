@@ -212,11 +212,12 @@ fn serving<'a>(handles: &'a StackHandles, target: Option<&str>) -> Option<&'a Mo
 
 /// Whether, and by how much, it does not fit its model's window.
 fn too_long(handles: &StackHandles, planned: &PlannedCall, name: &str) -> Option<String> {
-    let windows = handles.windows.as_ref()?;
+    let windows = handles.windows.as_ref().filter(|_| !handles.fits_prompts)?;
     let model = model_names(name).find_map(|name| windows.get(&name))?;
     let prompt = planned.prompt_tokens.unwrap_or_else(|| (planned.call.prompt_bytes as u64).div_ceil(4));
     let output = planned.call.max_output_tokens.unwrap_or(0);
-    let is_too_long = prompt > model.prompt || prompt.saturating_add(output) > model.window;
+    let is_too_much = !handles.fits_outputs && prompt.saturating_add(output) > model.window;
+    let is_too_long = prompt > model.prompt || is_too_much;
     is_too_long.then(|| {
         format!(
             "a prompt of {prompt} tokens and an output of {output} do not fit {name}: it takes {} of prompt, and {} together",

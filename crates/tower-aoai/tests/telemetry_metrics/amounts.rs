@@ -8,11 +8,11 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt, layer::layer_fn};
 use tower_aoai::{
-    core::{Error, IncludeUsageLayer, ObserveLayer, PrepareLayer, RequestBody},
+    core::{Error, IncludeUsageLayer, ObserveLayer, Outcome, PrepareLayer, RequestBody},
     cost::CostLayer,
     fallback::{FallbackLayer, Leg},
     retry_after::{RetryAfterLayer, RetryPolicy},
-    telemetry::{AttemptTelemetryLayer, CallTelemetryLayer, Recorder, metrics::MetricsRecorder},
+    telemetry::{AttemptRecord, AttemptTelemetryLayer, CallTelemetryLayer, Recorder, metrics::MetricsRecorder},
 };
 use tower_aoai_simulator::{Scripted, Simulator};
 
@@ -256,5 +256,24 @@ fn what_fails_is_told_by_its_error_and_what_is_dropped_is_in_flight_no_more() {
         }
         assert_eq!(count("tower_aoai.attempts.in_flight{endpoint=eastus}"), 0);
         assert!(!taken.keys().any(|name| name.contains("token") || name.contains("spend")), "{taken:#?}");
+    });
+}
+
+#[test]
+fn what_was_not_sent_again_after_all_is_no_retry() {
+    with_exporter(async |snapshotter| {
+        let recorder = MetricsRecorder::new();
+        for is_sent in [false, true] {
+            let mut record = AttemptRecord::new("eastus", Outcome::Cancelled, Instant::now());
+            (record.is_sent, record.resends) = (is_sent, 1);
+            recorder.attempt_began(&record.endpoint);
+            recorder.attempt(&record);
+        }
+        let taken = taken(&snapshotter);
+        assert_eq!(
+            taken.get("tower_aoai.retries{endpoint=eastus,reason=unknown}"),
+            Some(&Value::Counter(1)),
+            "{taken:#?}"
+        );
     });
 }
