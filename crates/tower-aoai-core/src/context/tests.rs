@@ -86,6 +86,16 @@ fn an_attempt_that_somebody_still_holds_is_counted_when_it_is_sent_late() {
 }
 
 #[test]
+fn an_attempt_that_was_not_sent_is_not_shown() {
+    let mut context = context();
+    context.begin_attempt().mark_sent(context.now());
+    let _unsent = context.begin_attempt();
+    let mut shown = 0;
+    assert_eq!(context.show_attempts(|_| shown += 1), 1);
+    assert_eq!(shown, 1);
+}
+
+#[test]
 fn of_a_thousand_attempts_the_last_are_kept_and_all_are_counted() {
     let mut context = context();
     for _ in 0..1000 {
