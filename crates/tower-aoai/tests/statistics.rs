@@ -18,11 +18,11 @@ use http_body_util::{BodyExt, Full};
 use one_endpoint::{Layers, bare, chat, message, small};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
-use tower::service_fn;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_aoai::{
     balance::{BalanceLayer, Member},
     circuit_breaker::CircuitBreakerLayer,
-    core::{Outcome, Usage},
+    core::{ObserveLayer, Outcome, PrepareLayer, Usage},
     cost::{Budget, CostLayer, Money, Period, Tag, Tags},
     retry_after::{RetryAfterLayer, RetryPolicy},
     statistics::{
@@ -322,6 +322,20 @@ async fn risk_says_which_budget_would_refuse_and_whose_it_is_and_asks_it_for_not
     assert!(!statistics.risk(&PlannedCall::of(&told)).is_served());
     assert_eq!(layer.handle().snapshot().turned_away, before.turned_away);
     assert_eq!(layer.handle().snapshot().refused, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn risk_knows_for_which_deployment_an_endpoint_is_left_alone() {
+    let balance = BalanceLayer::new([Member::new("eastus").layer(ObserveLayer::new())]).expect("a member");
+    let leg = LegHandles::new("l").balance(balance.handle()).endpoint(EndpointHandles::new("eastus"));
+    let statistics = Statistics::new(StackHandles::new("resting").model(ModelHandles::new("gpt-4o").leg(leg)));
+    let service = ServiceBuilder::new().layer(PrepareLayer::new()).layer(balance).service(simulator());
+    let answer = service.oneshot(chat("gone", &message(5), 10)).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    drop(answer);
+    assert!(statistics.risk(&PlannedCall::new("gpt-4o", 10, 10)).is_served());
+    let gone = statistics.risk(&PlannedCall::new("gone", 10, 10));
+    assert!(!gone.is_served() && gone.to_string().contains("key, deployment or network rules are wrong"), "{gone}");
 }
 
 #[tokio::test(start_paused = true)]
