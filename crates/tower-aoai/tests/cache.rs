@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
     pin::Pin,
     sync::{
         Arc,
@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{future::join_all, stream};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use parking_lot::Mutex;
@@ -619,4 +619,65 @@ fn what_does_not_fit_makes_room() {
         let held = layer.handle().snapshot();
         assert!(held.entries > 3 && held.evicted > 20, "{held:?}");
     });
+}
+
+/// Tells when the memory is free that slices were taken of.
+struct Buffer(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_keeps_no_buffer_of_a_connection() {
+    let freed = Arc::new(AtomicUsize::new(0));
+    let read = {
+        let freed = Arc::clone(&freed);
+        move |text: &str| Bytes::from_owner(Buffer(text.as_bytes().to_vec(), Arc::clone(&freed)))
+    };
+    let answer = read.clone();
+    let leaf = service_fn(move |_: Request<Body>| {
+        let mut response = Response::new(boxed(answer(r#"{"data":[]}"#)));
+        let kind = http::HeaderValue::from_maybe_shared(answer("application/json")).expect("a value");
+        response.headers_mut().insert("content-type", kind);
+        ready(Ok::<_, BoxError>(response))
+    });
+    let layer = CacheLayer::new();
+    let mut service = layer.layer(leaf);
+    let mut request = Request::new(Body::new(read(r#"{"model":"small","input":"a"}"#)));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = Uri::from_maybe_shared(read(EMBED)).expect("an address");
+    let key = http::HeaderValue::from_maybe_shared(read("0123456789abcdef")).expect("a value");
+    request.headers_mut().insert("api-key", key);
+    assert_eq!(text(service.call(request).await).await, r#"{"data":[]}"#);
+    assert_eq!((layer.handle().snapshot().entries, freed.load(Relaxed)), (1, 5), "all are free");
+    let mut same = embed("a");
+    same.headers_mut().insert("api-key", http::HeaderValue::from_static("0123456789abcdef"));
+    let hit = service.call(same).await.expect("an answer");
+    assert_eq!(
+        (status_of(&hit), &hit.headers()["content-type"]),
+        (Some(CacheStatus::Hit), &"application/json".parse().unwrap())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_headers_count_as_what_is_held() {
+    let layer = CacheLayer::new().max_bytes(256 << 10);
+    let service = layer.layer(Leaf::default().service());
+    for number in 0..50 {
+        let mut request = embed("a");
+        let token = format!("Bearer {number}{}", "x".repeat(20_000));
+        request.headers_mut().insert("authorization", token.parse().expect("a value"));
+        assert!(service.clone().oneshot(request).await.is_ok());
+    }
+    let kept = layer.handle().snapshot();
+    assert!(kept.entries > 0 && kept.entries < 13, "{kept:?}");
 }

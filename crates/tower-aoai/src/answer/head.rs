@@ -2,7 +2,7 @@
 
 use std::{fmt, hash::Hash};
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderName, Request};
 use tower_aoai_core::{CallContext, Tenant};
 
 /// Headers of one call alone; all others must agree.
@@ -24,9 +24,8 @@ const OF_ONE_CALL: [&str; 11] = [
 /// which credential they carry.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Head {
-    method: Method,
-    uri: Uri,
-    headers: Box<[(HeaderName, HeaderValue)]>,
+    /// Method, address and headers, a line each: slices of a connection's buffer would keep the whole of it.
+    text: Box<[u8]>,
     tenant: Option<Tenant>,
     /// By which prompts are cut to fit.
     #[cfg(feature = "context-window")]
@@ -39,19 +38,25 @@ impl Head {
         OF_ONE_CALL.contains(&name.as_str())
     }
 
+    /// In bytes.
+    #[cfg(feature = "cache")]
+    pub(crate) fn size(&self) -> usize {
+        self.text.len()
+    }
+
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        let mut headers: Vec<_> = request
-            .headers()
-            .iter()
-            .filter(|(name, _)| !Self::is_of_one_call(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let mut headers: Vec<_> = request.headers().iter().filter(|(name, _)| !Self::is_of_one_call(name)).collect();
         // Stable: values of one name keep their order.
-        headers.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        headers.sort_by_key(|(name, _)| name.as_str());
+        let mut text = format!("{} {}\n", request.method(), request.uri()).into_bytes();
+        for (name, value) in headers {
+            // Neither has an end of a line in it, and no name a colon.
+            for part in [name.as_str().as_bytes(), b":", value.as_bytes(), b"\n"] {
+                text.extend_from_slice(part);
+            }
+        }
         Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: headers.into(),
+            text: text.into(),
             tenant: request.extensions().get().and_then(CallContext::tenant),
             #[cfg(feature = "context-window")]
             tag: request.extensions().get().map(|tag: &tower_aoai_context_window::ContextTag| tag.0.clone()),
@@ -98,7 +103,7 @@ mod tests {
             request().header("authorization", "Bearer t"),
             request().header("api-key", "another"),
             request().header("x-user", "1"),
-            request().method(Method::GET),
+            request().method(http::Method::GET),
             request().uri("https://s.openai.azure.com/openai/v1/embeddings"),
             request().uri("https://r.openai.azure.com/openai/v1/embeddings?api-version=preview"),
             request().extension(theirs),

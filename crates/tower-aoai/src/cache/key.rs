@@ -36,7 +36,7 @@ impl Key {
     }
 
     pub(super) fn size(&self) -> usize {
-        self.body.len()
+        self.head.size() + self.body.len()
     }
 }
 

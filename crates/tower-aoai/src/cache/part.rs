@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, header, response::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response::Parts};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower_aoai_core::{Error, Timeout};
@@ -86,7 +86,11 @@ impl Part {
             }
             return;
         }
-        let described = |name: &HeaderName| Some((name.clone(), head.headers.get(name)?.clone()));
+        // Copied, as the body is below.
+        let described = |name: &HeaderName| {
+            let value = HeaderValue::from_bytes(head.headers.get(name)?.as_bytes()).ok()?;
+            Some((name.clone(), value))
+        };
         let headers: HeaderMap = KEPT_HEADERS.iter().filter_map(described).collect();
         let answer = Answer { status, headers, body };
         // Copied before the lock: a slice would keep all of the buffer that it was read into.

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{handle::CacheSnapshot, key::Key, lead::News};
 
-/// What an entry takes beside its bodies, in bytes: headers, key and the cache's own books, roundly.
+/// What an entry takes beside its bodies and the head of its request, in bytes: the cache's own books, roundly.
 const OVERHEAD: u64 = 1024;
 
 /// A whole answer.
