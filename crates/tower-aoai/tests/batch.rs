@@ -474,3 +474,39 @@ async fn no_requests_are_a_batch_that_is_over() {
         }
     }
 }
+
+/// An instance that is not ready once never is again, as tower's contract has it.
+#[derive(Default)]
+struct Perishable {
+    is_spoilt: bool,
+    refusals: Arc<AtomicUsize>,
+}
+
+impl Clone for Perishable {
+    fn clone(&self) -> Self {
+        Self { is_spoilt: false, refusals: Arc::clone(&self.refusals) }
+    }
+}
+
+impl Service<Request<Body>> for Perishable {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Ready<Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.is_spoilt |= self.refusals.fetch_add(1, Relaxed) == 0;
+        Poll::Ready(if self.is_spoilt { Err("spoilt".into()) } else { Ok(()) })
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        ready(Ok(Response::new(request.into_body())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_whose_readiness_failed_is_not_asked_again() {
+    let results: Vec<_> =
+        batch(Perishable::default(), (0..4).map(request)).concurrency(1).ordered().run().collect().await;
+    let failed: Vec<_> = results.iter().map(|(_, result)| result.is_err()).collect();
+    assert_eq!(failed, [true, false, false, false]);
+}

@@ -638,3 +638,39 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_away_leaves_room_and_who_is_as_large_as_all_does_not_wait() {
+    let leaf = Leaf::default();
+    let layer = MergeEmbeddingsLayer::new().max_tokens(10);
+    let service = layer.layer(leaf.service());
+    let large = || "x".repeat(24);
+    let mut gone = Box::pin(service.clone().oneshot(embed(large())));
+    let mut small = Box::pin(service.clone().oneshot(embed("abcd")));
+    assert!(poll_once(gone.as_mut()).await.is_none() && poll_once(small.as_mut()).await.is_none());
+    drop(gone);
+    let (small, other) = tokio::join!(small, service.clone().oneshot(embed(large())));
+    assert!(small.is_ok() && other.is_ok());
+    assert_eq!(leaf.inputs(), [json!(["abcd", large()])], "six tokens went, and six came");
+
+    let began = Instant::now();
+    assert!(service.clone().oneshot(embed("x".repeat(40))).await.is_ok());
+    assert_eq!((layer.handle().snapshot().passed, Instant::now() - began), (1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_is_sent_with_the_time_of_its_send() {
+    let window = Duration::from_millis(5);
+    let seen = Arc::new(Mutex::new(None));
+    let leaf = {
+        let seen = Arc::clone(&seen);
+        service_fn(move |mut request: Request<Body>| {
+            *seen.lock() = Some(CallContext::of(&mut request).now());
+            std::future::ready(Ok::<_, BoxError>(Response::new(Body::default())))
+        })
+    };
+    let began = Instant::now();
+    let service = MergeEmbeddingsLayer::new().window(window).layer(leaf);
+    assert!(service.oneshot(embed("alone")).await.is_ok());
+    assert_eq!(*seen.lock(), Some(began + window));
+}

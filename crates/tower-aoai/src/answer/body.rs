@@ -84,3 +84,32 @@ impl<B> fmt::Debug for AnswerBody<B> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Rest(u64);
+
+    impl Body for Rest {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Ready(None)
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.0)
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_a_part_of_the_size() {
+        let begun = AnswerBody::begun(Bytes::from_static(b"half"), Rest(6));
+        assert_eq!((begun.size_hint().exact(), begun.is_end_stream()), (Some(10), false));
+        assert_eq!(AnswerBody::inner(Rest(6)).size_hint().exact(), Some(6));
+        let whole = AnswerBody::<Rest>::whole(Bytes::from_static(b"all"));
+        assert_eq!((whole.size_hint().exact(), whole.is_end_stream()), (Some(3), false));
+    }
+}
