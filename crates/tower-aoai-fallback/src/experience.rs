@@ -51,8 +51,16 @@ impl Experience {
 
     /// How long an answer to this call takes at the most, as good as always; `expected` as long as too little is known.
     pub(crate) fn service(&self, asked: Asked, expected: Duration) -> Duration {
-        let of_alike = self.by_limit[limit(asked)].quantile(QUANTILE);
-        of_alike.unwrap_or_else(|| self.usual().map_or(expected, |usual| usual.max(expected)))
+        let known = |place: usize| self.by_limit[place].quantile(QUANTILE);
+        let place = limit(asked);
+        known(place).unwrap_or_else(|| {
+            // Nothing is known of calls that ask for as much: twice as long as those that ask for half of it.
+            let of_shorter = (0..place)
+                .rev()
+                .filter(|_| asked.max_output_tokens.is_some())
+                .find_map(|shorter| Some(known(shorter)?.saturating_mul(1 << (place - shorter))));
+            self.usual().max(of_shorter).map_or(expected, |usual| usual.max(expected))
+        })
     }
 
     /// How long nearly all of the recent answers took at the most; `None` before there are enough.
@@ -132,7 +140,10 @@ mod tests {
         }
         assert!(leg.service(asking(Some(120)), SECOND) < 2 * SECOND);
         assert!(leg.service(long, SECOND) >= 60 * SECOND);
-        assert!(leg.service(unlimited, SECOND) >= 60 * SECOND, "nothing is known of these: the worst of all");
+        let longer = leg.service(asking(Some(30_000)), SECOND);
+        assert!(longer >= 240 * SECOND, "{longer:?}: nothing is known of these, but that a quarter takes a minute");
+        assert!(leg.service(asking(Some(1_000)), SECOND) >= 60 * SECOND, "nor of these: the worst of all");
+        assert!(leg.service(unlimited, SECOND) >= 60 * SECOND, "nor of these: the worst of all");
         assert_eq!(leg.service(unlimited, 90 * SECOND), 90 * SECOND, "or what is expected, if that is worse");
     }
 
