@@ -59,15 +59,43 @@ fn prepared() -> Request<Plain> {
     request
 }
 
-fn measure<S, F>(criterion: &mut Criterion, runtime: &Runtime, name: &str, mut service: S)
+/// The same, as hyper reads it from a connection: the values of all headers are parts of one buffer.
+fn received() -> Request<Plain> {
+    let mut request = prepared();
+    let whole: Vec<u8> = request.headers().values().flat_map(http::HeaderValue::as_bytes).copied().collect();
+    let mut whole = Bytes::from(whole);
+    // A second owner, as the connection is one.
+    black_box(whole.clone());
+    for value in request.headers_mut().values_mut() {
+        let part = whole.split_to(value.len());
+        *value = http::HeaderValue::from_maybe_shared(part).expect("it was valid");
+    }
+    request
+}
+
+fn measure<S, F>(criterion: &mut Criterion, runtime: &Runtime, name: &str, service: S)
 where
+    S: Service<Request<Plain>, Future = F>,
+    F: Future<Output = Result<S::Response, S::Error>>,
+    S::Error: std::fmt::Debug,
+{
+    measure_with(criterion, runtime, name, prepared, service);
+}
+
+fn measure_with<S, F>(
+    criterion: &mut Criterion,
+    runtime: &Runtime,
+    name: &str,
+    request: impl Fn() -> Request<Plain>,
+    mut service: S,
+) where
     S: Service<Request<Plain>, Future = F>,
     F: Future<Output = Result<S::Response, S::Error>>,
     S::Error: std::fmt::Debug,
 {
     criterion.bench_function(name, |bencher| {
         bencher.iter_batched(
-            prepared,
+            &request,
             |request| {
                 runtime.block_on(async {
                     let ready = service.ready().await.expect("always ready");
@@ -88,6 +116,9 @@ fn overhead(criterion: &mut Criterion) {
     measure(criterion, &runtime, "one leg", one.layer(leaf()));
     let two = FallbackLayer::new(legs()).expect("two legs");
     measure(criterion, &runtime, "two legs", two.layer(leaf()));
+    measure_with(criterion, &runtime, "received: bare", received, leaf());
+    measure_with(criterion, &runtime, "received: bare, with a copy of the request", received, CloneOnly(leaf()));
+    measure_with(criterion, &runtime, "received: two legs", received, two.layer(leaf()));
     let [ptu, standard] = legs();
     let priced = [ptu.provisioned(), standard.price(TokenPrice::new(2_500, 10_000))];
     let priced = FallbackLayer::new(priced).expect("two legs");
