@@ -24,7 +24,7 @@ pub struct Served {
     /// Time spent waiting here: for hints, backoff and quota.
     pub waited: Duration,
     /// The provisioned leg from which the call was spilled; or, where Azure itself spilled it, the deployment
-    /// that the header `x-ms-spillover-from-deployment` names.
+    /// that the answer [names](crate::classify::ResponseHead::spilled_from), or an empty name.
     pub spilled_from: Option<Arc<str>>,
     /// The model that answered, as far as it is known when the head of the answer comes: what the answer names, else
     /// what was asked for in another's stead.

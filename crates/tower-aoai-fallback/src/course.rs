@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc};
 
-use http::{HeaderMap, Response};
+use http::Response;
 use tokio::time::Instant;
 use tower_aoai_core::{
     Attempt, CallContext, Error, FailedLeg, LegFailure, Outcome, Progress, Reason, Rejected, Served,
@@ -48,8 +48,6 @@ pub(crate) enum Next {
     /// No leg serves the call.
     Nobody,
 }
-
-const SPILLED_BY_AZURE: &str = "x-ms-spillover-from-deployment";
 
 impl Course {
     #[inline]
@@ -150,7 +148,9 @@ impl Course {
         let error = result.as_ref().err();
         let head = result.as_ref().ok().map(head);
         let Some(cause) = judge(tally, context, head, error, &progress) else {
-            let spilled_by_azure = head.and_then(|head| spilled_by_azure(tally, head.headers));
+            let is_provisioned = tally.shared().rules[tally.leg].is_provisioned;
+            let spilled_by_azure = head.as_ref().filter(|_| is_provisioned).and_then(ResponseHead::spilled_from);
+            let spilled_by_azure = spilled_by_azure.map(Arc::from);
             tally.answered(attempt, waited, spilled_by_azure.is_some());
             if spilled_by_azure.is_some() {
                 context.note_served(|served| served.spilled_from = spilled_by_azure);
@@ -258,13 +258,6 @@ fn judge(
         },
     };
     (outcome != Outcome::Success).then_some(LegFailure::Outcome(outcome))
-}
-
-/// The deployment from which Azure itself spilled the call.
-fn spilled_by_azure(tally: &Tally, headers: &HeaderMap) -> Option<Arc<str>> {
-    let leg = &tally.shared().rules[tally.leg];
-    let header = leg.is_provisioned.then(|| headers.get(SPILLED_BY_AZURE))?;
-    Some(header?.to_str().unwrap_or_default().into())
 }
 
 /// The call leaves a leg for another.

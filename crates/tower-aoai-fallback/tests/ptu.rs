@@ -223,16 +223,19 @@ async fn the_buckets_queue_spills_who_would_start_too_late_and_nothing_is_sent()
 async fn azures_own_spillover_is_told_and_counted() {
     let ((ptu, mut ptu_requests), (standard, mut standard_requests)) = (leg("ptu"), leg("standard"));
     let (service, handle) = fallback([ptu.provisioned(), standard]);
-    let (request, context) = watched();
-    let mut call = task::spawn(service.clone().oneshot(request));
-    let mut response = answer(200, "yes");
-    response.headers_mut().insert("x-ms-spillover-from-deployment", "gpt-4o-ptu".parse().expect("a value"));
-    next(&mut call, &mut ptu_requests).await.1.send_response(response);
-    drop(ready(call.poll()).expect("an answer"));
-    assert_eq!(context.served().spilled_from.as_deref(), Some("gpt-4o-ptu"));
-    assert_eq!(handle.snapshot().legs[0].spilled_by_azure, 1);
+    let told = [("x-ms-spillover-from-deployment", "gpt-4o-ptu", "gpt-4o-ptu"), ("x-ms-is-spilled-over", "true", "")];
+    for (spilled, (header, value, from)) in (1..).zip(told) {
+        let (request, context) = watched();
+        let mut call = task::spawn(service.clone().oneshot(request));
+        let mut response = answer(200, "yes");
+        response.headers_mut().insert(header, value.parse().expect("a value"));
+        next(&mut call, &mut ptu_requests).await.1.send_response(response);
+        drop(ready(call.poll()).expect("an answer"));
+        assert_eq!(context.served().spilled_from.as_deref(), Some(from));
+        assert_eq!(handle.snapshot().legs[0].spilled_by_azure, spilled);
+    }
 
-    let mut call = task::spawn(service.oneshot(support::request()));
+    let mut call = task::spawn(service.oneshot(request()));
     let mut both_failed = throttled(5_000);
     both_failed.headers_mut().insert("x-ms-spillover-error", "429".parse().expect("a value"));
     next(&mut call, &mut ptu_requests).await.1.send_response(both_failed);

@@ -2,9 +2,10 @@
 //! process, not to a thread.
 #![cfg(feature = "stack")]
 
-use std::{io, sync::Arc, time::Duration};
+mod written_log;
 
-use parking_lot::Mutex;
+use std::time::Duration;
+
 use tower_aoai::{
     Stack,
     config::{BudgetConfig, Config, EndpointConfig, ResourceConfig, UnknownPriceConfig},
@@ -12,40 +13,27 @@ use tower_aoai::{
 };
 use tower_aoai_simulator::{Deployment, Simulator};
 
+use written_log::WrittenLog;
+
 fn one() -> Config {
     Config::new()
         .resource(ResourceConfig::new("contoso", "https://contoso.openai.azure.com").api_key("0123456789abcdef"))
         .endpoint(EndpointConfig::new("chat", "contoso").deployment("chat"))
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_reload_says_what_only_a_new_stack_can_have() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let log = WrittenLog::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let simulator = Simulator::builder().deployment(Deployment::standard("chat")).build();
     let stack = Stack::builder(one()).transport(simulator).build().expect("a stack");
     let says = |change: fn(&mut Config)| {
         let mut config = one();
         change(&mut config);
-        log.0.lock().clear();
+        log.take();
         let _ = stack.reload(config).expect("a good configuration");
-        let said = String::from_utf8_lossy(&log.0.lock()).contains("others want a new stack");
+        let said = log.take().contains("others want a new stack");
         let _ = stack.reload(one()).expect("a good configuration");
         said
     };

@@ -1,12 +1,13 @@
 //! The transport over real sockets: what it connects to, sends once, gives up, and goes through.
 #![cfg(feature = "transport")]
 
-use std::{io, process::Command, sync::Arc, time::Duration};
+mod written_log;
+
+use std::{process::Command, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -18,6 +19,8 @@ use tower_aoai::{
     transport::{Transport, TransportBody, TransportBuilder, TransportFuture},
 };
 use tower_aoai_simulator::{Deployment, Latency, Scripted, Simulator, server::Server};
+
+use written_log::WrittenLog;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -400,32 +403,16 @@ async fn the_proxy_is_taken_from_the_environment_but_where_it_says_no() {
     assert_eq!(came(&mut connections), 1);
 }
 
-/// What was written into the log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn the_log_says_which_host_did_not_answer_and_all_of_why_without_what_stands_before_the_host() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let log = WrittenLog::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let free = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
     let transport = direct().build().expect("a transport");
     let uri = format!("http://user:hidden@localhost:{free}/");
     text(&transport, uri).await.expect_err("nobody listens there");
-    let log = String::from_utf8_lossy(&log.0.lock()).into_owned();
+    let log = log.take();
     assert!(log.contains("INFO") && log.contains(r#"host="localhost""#), "{log}");
     assert!(log.contains("client error (Connect)") && log.contains("Connection refused"), "{log}");
     assert!(!log.contains("hidden"), "{log}");

@@ -1,13 +1,10 @@
 use std::{
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::Request;
-use pin_project::pin_project;
-use tower_aoai_core::{BoxError, Error, Rejected, RequestBody};
+use tower_aoai_core::{BoxError, Error, RequestBody, Sending};
 use tower_service::Service;
 
 use super::rewrite::ask_for;
@@ -43,41 +40,12 @@ where
     /// name of a model, as a form has none.
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let refused = self.model.as_ref().and_then(|model| ask_for(&mut request, model).err());
-        ResponseFuture(match refused {
-            None => Kind::Calling(self.inner.call(request)),
-            Some(refused) => Kind::Refused(Some(refused)),
-        })
+        match refused {
+            None => Sending::calling(self.inner.call(request)),
+            Some(refused) => Sending::refused(refused),
+        }
     }
 }
 
 /// The future of a [`Model`].
-#[pin_project]
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<F>(#[pin] Kind<F>);
-
-#[pin_project(project = KindProject)]
-#[derive(Debug)]
-enum Kind<F> {
-    Calling(#[pin] F),
-    Refused(Option<Rejected>),
-}
-
-impl<F, R, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<R, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<R, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
-            KindProject::Calling(future) => future.poll(cx).map_err(Error::flatten),
-            KindProject::Refused(refused) => match refused.take() {
-                Some(refused) => Poll::Ready(Err(refused.into())),
-                // Polled after it has answered.
-                None => Poll::Pending,
-            },
-        }
-    }
-}
+pub type ResponseFuture<F> = Sending<F>;
