@@ -80,6 +80,14 @@ fn is_like_a_key(text: &str) -> bool {
     text.len() >= 24 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
+/// Whether it is what documentation writes for a key; no key of Azure's has brackets.
+fn is_placeholder(api_key: &str) -> bool {
+    let api_key = api_key.trim();
+    [('<', '>'), ('[', ']'), ('{', '}')]
+        .iter()
+        .any(|(open, close)| api_key.starts_with(*open) && api_key.ends_with(*close))
+}
+
 /// The last dated version of Azure OpenAI's that is no preview: Azure's documentation.
 const LAST_VERSION: &str = "2024-10-21";
 
@@ -149,6 +157,11 @@ fn credential(check: &mut Check, resource: &ResourceConfig, key: &impl Fn(&str) 
         };
         if let Err(error) = token {
             check.wrong(key("api_key"), error.to_string());
+        } else if is_placeholder(api_key.expose()) {
+            check.wrong(
+                key("api_key"),
+                "is a placeholder in brackets, and no key; write the key of the resource in its place",
+            );
         }
         if resource.credential.is_some() {
             check.wrong(key("credential"), "there is an api_key, too; leave one of the two out");
