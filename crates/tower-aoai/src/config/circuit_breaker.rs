@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Limit,
     read::words,
-    setting::{Setting, section},
+    setting::{Setting, give_way, section},
 };
 use crate::circuit_breaker::ProbeProof;
 
@@ -50,11 +50,7 @@ impl CircuitBreakerConfig {
     pub(super) fn take_from(&mut self, usual: &Self) {
         let said = (self.break_time, self.break_cap);
         self.fill(usual);
-        match (said, self.break_time.zip(self.break_cap)) {
-            ((Some(time), None), Some((_, cap))) => self.break_cap = Some(cap.max(time)),
-            ((None, Some(cap)), Some((time, _))) => self.break_time = Some(time.min(cap)),
-            _ => {}
-        }
+        give_way(said, &mut self.break_time, &mut self.break_cap);
     }
 }
 

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::{
     Limit,
     read::{Node, Read, words},
-    setting::{Setting, section},
+    setting::{Setting, give_way, section},
 };
 use crate::retry_after::Jitter;
 
@@ -47,11 +47,7 @@ impl RetryConfig {
     pub(super) fn take_from(&mut self, usual: &Self) {
         let said = (self.initial_backoff, self.max_backoff);
         self.fill(usual);
-        match (said, self.initial_backoff.zip(self.max_backoff)) {
-            ((Some(first), None), Some((_, longest))) => self.max_backoff = Some(longest.max(first)),
-            ((None, Some(longest)), Some((first, _))) => self.initial_backoff = Some(first.min(longest)),
-            _ => {}
-        }
+        give_way(said, &mut self.initial_backoff, &mut self.max_backoff);
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a section of the configuration is declared, once: its settings, with their keys, and how two sources of them are
 //! laid over each other.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::read::{Key, Read, Table};
 
@@ -47,6 +47,20 @@ pub(crate) trait Setting: Default {
 
     /// Reads it from a table.
     fn take(table: &Table<'_>, key: &'static str) -> Self;
+}
+
+/// Of two times that are now filled, of which the first is at most the second: the one that was not `said` gives way to
+/// the one that was.
+pub(super) fn give_way(
+    said: (Option<Duration>, Option<Duration>),
+    first: &mut Option<Duration>,
+    longest: &mut Option<Duration>,
+) {
+    match (said, first.zip(*longest)) {
+        ((Some(first), None), Some((_, usual))) => *longest = Some(usual.max(first)),
+        ((None, Some(longest)), Some((usual, _))) => *first = Some(usual.min(longest)),
+        _ => {}
+    }
 }
 
 impl<T: Clone + Read> Setting for Option<T> {

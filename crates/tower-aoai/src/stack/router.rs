@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     fmt,
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -13,7 +12,7 @@ use http::Request;
 use tower::util::Oneshot;
 use tower_service::Service;
 
-use crate::core::{BoxError, Call, CallContext, Error, Reason, Rejected, RequestBody};
+use crate::core::{BoxError, Call, CallContext, Error, Reason, Rejected, RequestBody, Sending};
 
 const NAME: &str = "model router";
 
@@ -85,36 +84,14 @@ where
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         match self.routes.of(CallContext::of(&mut request).call()) {
-            Ok(chain) => RouterFuture::Calling(Box::pin(Oneshot::new(self.chains[chain].clone(), request))),
-            Err(refused) => RouterFuture::Refused(Some(refused)),
+            Ok(chain) => Sending::calling(Box::pin(Oneshot::new(self.chains[chain].clone(), request))),
+            Err(refused) => Sending::refused(refused),
         }
     }
 }
 
 /// Boxed as an [attempt](super::boxed) is: what is above moves it.
-pub(super) enum RouterFuture<S: Service<Request<RequestBody>>> {
-    Calling(Pin<Box<Oneshot<S, Request<RequestBody>>>>),
-    Refused(Option<Rejected>),
-}
-
-impl<S> Future for RouterFuture<S>
-where
-    S: Service<Request<RequestBody>>,
-    S::Error: Into<BoxError>,
-{
-    type Output = Result<S::Response, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Calling(calling) => calling.as_mut().poll(cx).map_err(Error::flatten),
-            Self::Refused(refused) => match refused.take() {
-                Some(refused) => Poll::Ready(Err(refused.into())),
-                // Polled after it has answered.
-                None => Poll::Pending,
-            },
-        }
-    }
-}
+pub(super) type RouterFuture<S> = Sending<Pin<Box<Oneshot<S, Request<RequestBody>>>>>;
 
 impl<S> Clone for Router<S> {
     fn clone(&self) -> Self {
